@@ -1,0 +1,21 @@
+"""``cdi-hook vendors``: the vendors of all specs that load. Layer 5, cold."""
+
+from __future__ import annotations
+
+import argparse
+
+from cdi_hook.cli import lookup, output
+
+HELP = "list the vendors, such as acme.com"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``vendors``."""
+    lookup.add_spec_dirs(parser)
+    output.add_format(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print them; 0 even if some files do not load, which standard error says."""
+    output.names(lookup.registry(args).vendors(), args.format)
+    return 0

@@ -1,0 +1,203 @@
+"""The whole chain of a request, examined on this host: engine, handler, wrapper, runtime, settings, specs, hooks. Layer 4, cold.
+
+Returns data; ``cli/doctor`` prints it. A problem is something that keeps a request from being fulfilled, with the command that mends it;
+``unknown`` is what could not be found out; notes are worth knowing and need nothing done.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import asdict
+from typing import Any
+
+from cdi_hook import engines, index, settings
+from cdi_hook.engines import hooksd, wiring
+from cdi_hook.engines.base import Engine, Handler, Request, Site, Status
+from cdi_hook.errors import CdiError
+from cdi_hook.registry import Registry
+
+Report = dict[str, Any]
+"""``engines``, ``wrapper``, ``runtime``, ``settings``, ``specs``, ``index``, ``hooks``, ``host``: facts. ``problems``: a list of
+``{subject, what, fix}``; ``unknown`` and ``notes``: lists of ``{subject, what}``."""
+
+_INSTALL = "sh packaging/install.sh"
+
+
+def examine(site: Site, configs: dict[str, str] | None = None) -> Report:
+    """Look at everything. ``configs``: for an engine the file that it reads, where that is not the usual one. Never raises CdiError."""
+    report: Report = {"problems": [], "unknown": [], "notes": []}
+    values = _settings(site, report)
+    report["engines"] = [_engine(site, name, (configs or {}).get(name, ""), values, report) for name in engines.ENGINES]
+    handlers = [Handler(**handler) for engine in report["engines"] for handler in engine["handlers"]]
+    _wrapper(site, handlers, report)
+    _runtime(site, values, report)
+    registry = _specs(values, report)
+    _index(values, registry, report)
+    _hooks(site, report)
+    _host(site, registry, report)
+    if not handlers and not report["hooks"]:
+        installed = [engine["engine"] for engine in report["engines"] if engine["program"]]
+        fix = f"cdi-hook configure {installed[0]}" if installed else "install an engine first"
+        _problem(report, "engines", "no engine here calls cdi-runtime: requests reach nobody", fix)
+    return report
+
+
+def verdict(report: Report) -> int:
+    """The exit status: 0 all is well, 1 there are problems, 3 something could not be found out."""
+    return 1 if report["problems"] else 3 if report["unknown"] else 0
+
+
+def _problem(report: Report, subject: str, what: str, fix: str) -> None:
+    report["problems"].append({"subject": subject, "what": what, "fix": fix})
+
+
+def _settings(site: Site, report: Report) -> dict[str, Any]:
+    values, fault = settings.read(site.settings, False)
+    if fault is not None:
+        _problem(report, "settings", str(fault), f"mend {fault.file or site.settings}")
+    there = os.path.lexists(site.settings)
+    report["settings"] = {"file": site.settings, "exists": there, "enabled": values["enabled"], "values": dict(values)}
+    if not values["enabled"]:
+        _problem(report, "settings", "enabled is false: every request is ignored", f"set enabled: true in {site.settings}")
+    return dict(values)
+
+
+def _engine(site: Site, name: str, config: str, values: dict[str, Any], report: Report) -> Report:
+    engine = engines.load(name)
+    try:
+        status = engine.status(site, Request(config=config))
+    except CdiError as error:
+        status = Status(name, site.program(engine.program), engine.version(site), config)
+        what = {"subject": name, "what": f"cannot tell how it is configured: {error}"}
+        if status.program or os.path.lexists(error.file):
+            report["unknown"].append(what)
+    for what_is, fix in status.problems:
+        _problem(report, name, what_is, fix)
+    report["unknown"] += [{"subject": name, "what": text} for text in status.unknown]
+    if status.program:
+        report["notes"] += [{"subject": name, "what": text} for text in status.notes]
+        if not status.version:
+            report["unknown"].append({"subject": name, "what": f"{status.program} does not say its version"})
+    if name == "docker" and status.handlers and not (values["requests.environment"] or values["requests.mounts"]):
+        _docker_requests(site, engine, status, report)
+    return asdict(status)
+
+
+def _docker_requests(site: Site, engine: Engine, status: Status, report: Report) -> None:
+    if status.version and int(status.version.split(".")[0]) < 24:
+        what = f"Docker {status.version} passes no annotations on; with requests.environment and requests.mounts off no request reaches us"
+        _problem(report, engine.name, what, f"set requests.mounts: true in {site.settings} (under requests:)")
+
+
+def _wrapper(site: Site, handlers: list[Handler], report: Report) -> None:
+    report["wrapper"] = {"path": site.wrapper, "present": os.access(site.wrapper, os.X_OK)}
+    if not report["wrapper"]["present"]:
+        _problem(report, "wrapper", f"{site.wrapper} is not there", _INSTALL)
+    for handler in handlers:
+        if not os.path.isabs(handler.path) or not os.access(handler.path, os.X_OK):
+            _problem(report, "wrapper", f"handler {handler.name} in {handler.file} calls {handler.path}, which is not there", _INSTALL)
+        own = os.path.basename(handler.path).partition("cdi-runtime-")[2]
+        named = os.path.join(site.at(wiring.DIRECTORY), f"{own}.yaml")
+        if own and not os.path.lexists(named):
+            _problem(report, "settings", f"handler {handler.name} reads {named}, which is missing", f"cp {site.settings} {named}")
+        elif own:
+            _, fault = settings.read(named, True)
+            if fault is not None:
+                _problem(report, "settings", str(fault), f"mend {named}")
+
+
+def _runtime(site: Site, values: dict[str, Any], report: Report) -> None:
+    path = str(values["runtime"])
+    found = {"path": path, "from": site.settings if path else "PATH", "version": ""}
+    if not path:
+        found["path"] = path = next((p for name in wiring.CANDIDATES if (p := site.program(name))), "")
+    report["runtime"] = found
+    fix = "cdi-hook configure ENGINE --runtime /usr/sbin/runc"
+    if not path:
+        _problem(report, "runtime", "neither runc nor crun is on PATH, and the settings name no runtime", "apt install runc")
+    elif not os.access(path, os.X_OK):
+        _problem(report, "runtime", f"{path} cannot be run", f"set runtime: in {site.settings}")
+    elif os.path.realpath(path) == os.path.realpath(site.wrapper):
+        _problem(report, "runtime", f"{path} is the wrapper itself", f"set runtime: in {site.settings}, or {fix}")
+    else:
+        status, text = site.ask(path, "--version")
+        if status:
+            report["unknown"].append({"subject": "runtime", "what": f"{path} --version: exit {status}"})
+        found["version"] = text.splitlines()[0] if text and not status else ""
+
+
+def _specs(values: dict[str, Any], report: Report) -> Registry:
+    registry = Registry.discover(values["specDirs"])
+    directories = [{"path": path, "exists": os.path.isdir(path)} for path in values["specDirs"]]
+    report["specs"] = {"directories": directories, "files": len(registry.specs), "devices": len(registry.devices())}
+    for errors in registry.errors.values():
+        for error in errors:
+            _problem(report, "specs", str(error), f"cdi-hook validate {error.file}".strip())
+    if registry.is_empty():
+        where = ", ".join(values["specDirs"])
+        _problem(report, "specs", f"no device is defined in {where}", "run the vendor's generator, or: cdi-hook generate --help")
+    return registry
+
+
+def _index(values: dict[str, Any], registry: Registry, report: Report) -> None:
+    devices = registry.devices()
+    fresh = bool(devices) and index.parts(values["specDirs"], devices[:1]) is not None
+    report["index"] = {"home": index.SYSTEM_HOME, "fresh": fresh}
+    if devices and not fresh:
+        report["notes"].append({"subject": "index", "what": "is not there or out of date; the next request writes it"})
+
+
+def _hooks(site: Site, report: Report) -> None:
+    """Our hooks in the directories of podman and CRI-O. podman skips a hook whose program is missing without a word."""
+    directories = [site.at(hooksd.SHARED)]
+    for name in ("podman", "crio"):
+        try:
+            directories += [path for path in engines.load(name).hooks_dirs(site) if path not in directories]
+        except CdiError:
+            continue  # reported with the engine
+    report["hooks"] = []
+    for file, program, stages in hooksd.found(directories):
+        present = os.access(program, os.X_OK)
+        report["hooks"].append({"file": file, "program": program, "stages": stages, "present": present})
+        if not present:
+            _problem(report, "hooks", f"{file} calls {program}, which is not there: containers start without devices", _INSTALL)
+        if "precreate" in stages and os.path.dirname(file) == site.at(hooksd.SHARED):
+            _problem(
+                report,
+                "hooks",
+                f"{file} keeps CRI-O from starting (unknown stage precreate)",
+                f"rm {file}; cdi-hook configure podman --hook",
+            )
+
+
+def _host(site: Site, registry: Registry, report: Report) -> None:
+    """Under systemd's cgroups a device rule is known by its ``/dev/char`` or ``/dev/block`` link; without one, a daemon-reload drops it."""
+    systemd = os.path.isdir(site.at("/run/systemd/system"))
+    unified = os.path.exists(site.at("/sys/fs/cgroup/cgroup.controllers"))
+    hybrid = os.path.exists(site.at("/sys/fs/cgroup/unified/cgroup.controllers"))
+    report["host"] = {"systemd": systemd, "cgroups": "v2" if unified else "hybrid" if hybrid else "v1", "missing_links": []}
+    if not systemd:
+        return
+    for path in sorted(_nodes(registry)):
+        try:
+            found = os.stat(site.at(path))
+        except OSError:
+            continue  # staleness is the specs' matter
+        if not (stat.S_ISCHR(found.st_mode) or stat.S_ISBLK(found.st_mode)):
+            continue
+        kind = "char" if stat.S_ISCHR(found.st_mode) else "block"
+        link = f"/dev/{kind}/{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}"
+        if not os.path.lexists(site.at(link)):
+            report["host"]["missing_links"].append(link)
+            what = f"{link} is missing: systemctl daemon-reload takes {path} away from containers under systemd cgroups"
+            _problem(report, "host", what, f"mkdir -p {os.path.dirname(link)}; ln -s {path} {link}")
+
+
+def _nodes(registry: Registry) -> set[str]:
+    paths = set()
+    for spec in registry.specs:
+        for edits in [spec.spec["containerEdits"], *(device["containerEdits"] for device in spec.devices.values())]:
+            for node in edits.get("deviceNodes", []):
+                paths.add(str(node.get("hostPath") or node["path"]))
+    return paths

@@ -1,0 +1,387 @@
+"""What a door would do to a container, and why: every step of the corridor with its reason. Layer 4, cold.
+
+Returns data; ``cli/explain`` prints it. The verdict and the diff are those of ``pipeline`` itself. The steps before them are walked once
+more with the same functions, one edit at a time, so that each can be shown with the line it comes from, and so that one fault does not
+hide the rest, as it must in a door.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import stat as modes
+from typing import Any
+
+from cdi_hook import edits, features, harden, host, jsonio, ociconfig, pipeline, requests, specfile, stale
+from cdi_hook.errors import BundleError, CdiError, FaultsError, StaleError
+from cdi_hook.registry import Registry, SpecFile
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cdi_hook.model import Op, Part, Settings
+
+Report = dict[str, Any]
+"""A JSON object."""
+
+COMMAND_LINE = "command line"
+"""Where a request comes from that no container carries."""
+
+_OUR_KEY = "cdi.k8s.io/cdi-hook_command-line"
+_STAGES = ("env", "deviceNodes", "netDevices", "mounts", "hooks", "intelRdt", "additionalGids")
+"""In which order ``edits.to_oci`` goes through the fields of container edits."""
+
+
+def asking(config: dict[str, Any], settings: Settings, names: list[str]) -> tuple[dict[str, Any], Settings]:
+    """A config that asks for exactly these devices, and the settings by which it does; what they differ in is copied."""
+    marks = config.get("annotations")
+    kept = {key: marks[key] for key in pipeline.SANDBOX_MARKS if key in marks} if isinstance(marks, dict) else {}
+    only = {"requests.annotations": [_OUR_KEY], "requests.environment": [], "requests.mounts": False}
+    return {**config, "annotations": {**kept, _OUR_KEY: ",".join(names)}}, {**settings, **only}
+
+
+def explain(
+    config: dict[str, Any],
+    settings: Settings,
+    *,
+    names: list[str] | None = None,
+    file: str = "",
+    runtime: str = "",
+    family: str = "",
+    pretty: Callable[[Any], str] = jsonio.dumps,
+) -> Report:
+    """Explain what the wrapper would do to this config, which stays as it is.
+
+    ``names``: devices to ask for instead of those that the config asks for. ``file``: the config's path. ``runtime``, ``family``: the
+    real runtime's path and kind, "" where there is none. ``pretty``: lays a config out in lines, for the diff.
+
+    The report: ``config``; ``runtime`` {path, family, version}; ``directories`` of specs, and ``broken``, messages about files in them;
+    ``sandbox``; ``requests``; ``edits``, in order; ``dropped``: what this runtime would drop; ``access``: whether the user can open the
+    nodes; ``verdict``: "edited", "unchanged" or "refused", with ``reasons``; ``warnings``; ``diff``. What is wrong with request, spec,
+    host or config is in the report, and nothing is raised for it.
+    """
+    registry = Registry.discover(settings["specDirs"])
+    report: Report = {
+        "config": file,
+        "runtime": {"path": runtime, "family": family, "version": features.facts(runtime).version if runtime else ""},
+        "directories": [_directory(path, registry) for path in registry.dirs],
+        "broken": [str(fault) for faults in registry.errors.values() for fault in faults],
+        "sandbox": pipeline.is_sandbox(config),
+        **{key: [] for key in ("requests", "edits", "dropped", "access")},
+        "verdict": "unchanged",
+        **{key: [] for key in ("reasons", "warnings")},
+        "diff": "",
+    }
+    skipped = _why_skipped(report["sandbox"], settings)
+    try:
+        ask, by = asking(config, settings, names) if names else (config, settings)
+        asked = pipeline.collect(ask, by)
+        report["requests"] = _requests([(name, COMMAND_LINE) for name, _ in asked] if names else asked, registry)
+        if skipped or not asked:
+            report["reasons"] = [skipped or _nothing_asked(settings)]
+            return report
+        devices = dict.fromkeys(device["name"] for request in report["requests"] for device in request["devices"])
+        parts = registry.parts(devices)
+        walk = _Walk(registry, parts, config, settings, runtime=runtime, family=family)
+        report["edits"] = [step.entry for step in walk.steps]
+        report["access"] = _accesses(walk, config)
+        report["dropped"] = _dropped(parts, runtime)
+        plan = pipeline.plan(ask, by, file=file, runtime=runtime, family=family)
+        assert plan is not None
+        report["warnings"] = [str(warning) for warning in plan.warnings]
+        after = _copy(config)
+        if pipeline.apply(after, plan, settings, file=file):
+            report["verdict"], report["diff"] = "edited", _diff(config, after, file, pretty)
+        else:
+            report["reasons"] = ["the config holds every edit already"]
+    except CdiError as error:
+        report["verdict"] = "unchanged" if skipped else "refused"
+        faults = error.faults if isinstance(error, FaultsError) else [error]
+        for fault in faults:
+            fault.file = fault.file or file
+        report["reasons"] = [skipped] if skipped else [str(fault) for fault in faults]
+    return report
+
+
+def _why_skipped(sandbox: bool, settings: Settings) -> str:
+    if not settings["enabled"]:
+        return "the settings say enabled: false, so no container is looked at"
+    if sandbox and not settings["requests.sandboxes"]:
+        return "a pod's sandbox: it carries the pod's annotations, and is left alone unless the settings say requests.sandboxes: true"
+    return ""
+
+
+def _nothing_asked(settings: Settings) -> str:
+    sources = [f"no annotation begins with {' or '.join(settings['requests.annotations'])}"]
+    if settings["requests.environment"]:
+        sources.append(f"{', '.join(settings['requests.environment'])} ask for nothing")
+    if settings["requests.mounts"]:
+        sources.append(f"nothing is mounted below {requests.MOUNT_ROOT}")
+    return f"nothing is requested: {'; '.join(sources)}"
+
+
+def _directory(path: str, registry: Registry) -> Report:
+    priority = registry.dirs.index(path)
+    files = sum(spec.priority == priority for spec in registry.specs)
+    return {"path": path, "exists": os.path.isdir(path), "files": files}
+
+
+def _requests(asked: list[tuple[str, str]], registry: Registry) -> list[Report]:
+    """``name``, ``from``, ``repeated`` (it counts once), ``devices`` that it means, and for an unknown name ``reason``."""
+    found: list[Report] = []
+    seen: set[str] = set()
+    for name, where in asked:
+        devices = [_device(device, spec, registry) for device in registry.expand([name]) if (spec := registry.find(device))]
+        reason = ""
+        if not devices:
+            rivals = registry.conflicts.get(name)
+            reason = f"{' and '.join(rivals)} define it alike" if rivals else "no spec that loads defines it"
+        found.append({"name": name, "from": where, "repeated": name in seen, "devices": devices, "reason": reason})
+        seen.add(name)
+    return found
+
+
+def _device(name: str, spec: SpecFile, registry: Registry) -> Report:
+    """Where a device is defined, and which definitions of it have lost."""
+    short = name.partition("=")[2]
+    lost = [other for other in registry.specs if other is not spec and other.kind == spec.kind and short in other.devices]
+    beaten = [{"file": other.path, "line": other.line(short)} for other in lost]
+    return {"name": name, "file": spec.path, "line": spec.line(short), "beats": beaten}
+
+
+class _Step:
+    """One edit of a spec: ``entry`` for the report, ``op`` as the spec has it, ``safe`` as it would be applied (None: it is not)."""
+
+    def __init__(self, entry: Report, op: Op | None) -> None:
+        self.entry = entry
+        self.op = op
+        self.safe: Op | None = None
+
+    def is_node(self) -> bool:
+        return self.op is not None and self.op[0] == "node" and self.entry["state"] != "beaten"
+
+
+class _Walk:
+    """All edits of some devices against a config. ``steps``: in the order in which they are applied."""
+
+    def __init__(
+        self, registry: Registry, parts: list[Part], config: dict[str, Any], settings: Settings, *, runtime: str, family: str
+    ) -> None:
+        self._registry = registry
+        self._loaded: dict[str, specfile.Loaded] = {}
+        self._mappings = pipeline._mappings(parts, runtime) if edits.has_user_namespace(config) else ()
+        self.steps: list[_Step] = []
+        self._order: list[_Step] = []
+        """Those that are applied, in the order in which they are."""
+        faults = [] if settings["stale"] == "ignore" else stale.check(parts, host.node, host.exists)
+        for stage in _STAGES:
+            for origin, of_origin in parts:
+                value: Any = of_origin.get(stage, [])
+                for at, member in enumerate(value) if isinstance(value, list) else [(-1, value)]:
+                    field = f"{stage}[{at}]" if at >= 0 else stage
+                    wrong = [fault.reason for fault in faults if (fault.file, fault.device) == origin and _is_below(fault.field, field)]
+                    self._add((origin, {stage: [member] if at >= 0 else member}), field, wrong, config)  # type: ignore[misc] # one field
+        self._decide(config, settings, family)
+        self._trace(config, settings)
+
+    def _add(self, part: Part, field: str, stale_reasons: list[str], config: dict[str, Any]) -> None:
+        (file, device), _ = part
+        spec = self._registry.find(device) if device else next(spec for spec in self._registry.specs if spec.path == file)
+        assert spec is not None
+        path = f"containerEdits.{field}"
+        if device:
+            path = f"devices[{list(spec.devices).index(device.partition('=')[2])}].{path}"
+        if file not in self._loaded:
+            self._loaded[file] = specfile.read(file)
+        entry: Report = {"kind": "", "edit": "", "state": "", "file": file, "line": self._loaded[file].line(path), "field": path}
+        entry.update(device=device, target="", replaces=None, hardened="", stale=stale_reasons, value=None)
+        try:
+            ops = edits.to_oci([part], config, host.node, self._mappings)
+        except StaleError as error:
+            entry.update(kind="node", state="impossible", edit=error.reason)
+            self.steps.append(_Step(entry, None))
+            return
+        for op in ops:
+            self.steps.append(_Step({**entry, "kind": op[0], "edit": describe(op), "value": _plain(op)}, op))
+        if not ops:
+            entry.update(kind="gid", state="ignored", edit="group 0 is left out, as the reference does")
+            self.steps.append(_Step(entry, None))
+
+    def _decide(self, config: dict[str, Any], settings: Settings, family: str) -> None:
+        """Who wins, what is held, what is hardened."""
+        by_op = {id(step.op): step for step in self.steps if step.op is not None}
+        raw = [step.op for step in self.steps if step.op is not None]
+        bind_nodes = pipeline._binds_nodes(raw, config, family)
+        for step in by_op.values():
+            step.entry["state"] = "beaten"
+        for op in edits.winners(raw):
+            step = by_op[id(op)]
+            todo, _ = harden.settle([op], config, settings, bind_nodes=bind_nodes)
+            step.entry["state"] = "applied" if todo else "held"
+            if todo:
+                step.safe = todo[0]
+                if todo[0] is not op:
+                    step.entry.update(hardened=_hardened(op, todo[0]), value=_plain(todo[0]))
+                self._order.append(step)
+
+    def _trace(self, config: dict[str, Any], settings: Settings) -> None:
+        """Where each edit goes and what it replaces there."""
+        after = _copy(config)
+        if settings["requests.mounts"]:
+            requests.remove_mounts(after)
+        traced: list[edits.Traced] = []
+        try:
+            edits.apply(after, [step.safe for step in self._order if step.safe is not None], traced)
+        except BundleError:
+            pass  # pipeline.apply says it.
+        for step, (_, pointer, replaced) in zip(self._order, traced):
+            step.entry.update(target=pointer, replaces=replaced)
+
+
+def describe(op: Op) -> str:
+    """One edit in a few words."""
+    kind, value, _ = op
+    if kind == "node":
+        device, source = value["device"], value["hostPath"]
+        owner = f" of {device.get('uid', 0)}:{device.get('gid', 0)}" if "uid" in device or "gid" in device else ""
+        mode = f" {device['fileMode']:04o}" if "fileMode" in device else ""
+        place = "" if source == device["path"] else f" from {source}"
+        return f"{device['path']} {device['type']} {device['major']}:{device['minor']}{mode}{owner}{place}"
+    if kind == "rule":
+        return f"{value['type']} {value['major']}:{value['minor']} {value.get('access') or 'no access'}"
+    if kind == "net":
+        return f"{value[0]} as {value[1]['name']}"
+    if kind == "mount":
+        options = ",".join([*([value["type"]] if value.get("type") else []), *value.get("options", ())])
+        return f"{value['source']} at {value['destination']}" + (f" ({options})" if options else "")
+    if kind == "hook":
+        stage, hook = value
+        # The first argument is the program's name once more.
+        return " ".join([stage, hook["path"], *hook.get("args", ())[1:]])
+    if kind == "rdt":
+        return jsonio.dumps(value)
+    return f"group {value}" if kind == "gid" else str(value)
+
+
+def _plain(op: Op) -> Any:
+    """The value of an op as it stands in the config."""
+    kind, value, _ = op
+    if kind == "node":
+        return value["device"]
+    return list(value) if kind in ("net", "hook") else value
+
+
+def _hardened(op: Op, safe: Op) -> str:
+    """What hardening changed in an op, and why."""
+    kind, value, _ = safe
+    if op[0] == "hook":
+        return "gets an environment of PATH alone: it names none, and runc before 1.3 would then give it the image's"
+    if op[0] == "node" and kind == "mount":
+        return f"becomes a bind mount of {value['source']}: in a user namespace runc finds a node by its path on the host"
+    if kind == "node":
+        return f"its mode becomes {value['device']['fileMode']:04o}: crun does not take the bits of the file type away"
+    return "gets the type bind: crun crashes without one in a user namespace"
+
+
+def _is_below(field: str, parent: str) -> bool:
+    return field == parent or field.startswith((f"{parent}.", f"{parent}["))
+
+
+def _dropped(parts: list[Part], runtime: str) -> list[Report]:
+    """What this runtime would drop in silence (``supported`` false), and what nobody can tell (null)."""
+    found: list[Report] = []
+    for feature, words, (file, device) in harden.needs(parts):
+        supported = features.supports(runtime, feature) if runtime else None
+        if not supported:
+            needed = features.needed(runtime, feature)
+            found.append({"what": words, "file": file, "device": device, "supported": supported, "needs": needed})
+    return found
+
+
+def _accesses(walk: _Walk, config: dict[str, Any]) -> list[Report]:
+    try:
+        ociconfig.check(config)
+    except BundleError:
+        return []  # The real runtime will say so.
+    return [_access(step, walk, config) for step in walk.steps if step.is_node()]
+
+
+def _access(step: _Step, walk: _Walk, config: dict[str, Any]) -> Report:
+    """Whether the container's user can open a node: ``can`` is "read and write", "read", "write", "nothing" or "" (nobody can tell)."""
+    assert step.op is not None
+    device, host_path = step.op[1]["device"], step.op[1]["hostPath"]
+    user = (config.get("process") or {}).get("user") or {}
+    uid, gid = user.get("uid") or 0, user.get("gid") or 0
+    given = [other.op[1] for other in walk.steps if other.op is not None and other.op[0] == "gid"]
+    groups = list(dict.fromkeys([*(user.get("additionalGids") or ()), *given]))
+    mode, owner, group = device.get("fileMode", 0o666), device.get("uid", 0), device.get("gid", 0)
+    entry: Report = {"path": device["path"], "user": f"{uid}:{gid}", "groups": groups, "fix": ""}
+    ids: list[int | None] = [uid, gid, *groups]
+    mapped = edits.has_user_namespace(config)
+    if mapped or (step.safe is not None and step.safe[0] == "mount"):
+        # The node is the host's own there, whatever the spec says of its mode and owner.
+        try:
+            node = os.lstat(host_path)
+        except (OSError, ValueError):
+            return {**entry, "mode": "", "owner": "", "can": "", "why": "the host has no such node"}
+        mode, owner, group = node.st_mode, node.st_uid, node.st_gid
+        linux = config.get("linux") or {}
+        ids = [_on_host(uid, linux.get("uidMappings")), *(_on_host(each, linux.get("gidMappings")) for each in (gid, *groups))]
+    kind = {"b": modes.S_IFBLK, "p": modes.S_IFIFO}.get(device["type"], modes.S_IFCHR)
+    entry.update(mode=modes.filemode(kind | modes.S_IMODE(mode)), owner=f"{owner}:{group}")
+    if None in ids[:2]:
+        return {**entry, "can": "", "why": "the config does not say how its user namespace maps the user"}
+    if _overrides(config) and not mapped:
+        bits, why = 6, "CAP_DAC_OVERRIDE"
+    elif ids[0] == owner:
+        bits, why = mode >> 6, "the node's owner"
+    elif group in ids[1:]:
+        bits, why = mode >> 3, f"in the node's group {group}"
+    else:
+        bits, why = mode, "neither the node's owner nor in its group"
+        if mode & 0o060 and not mode & 0o006 and not mapped:
+            entry["fix"] = f"give the container the group {group}, in the spec by additionalGids: [{group}]"
+    allowed = _granted(step, walk)
+    can = {6: "read and write", 4: "read", 2: "write"}.get(bits & allowed & 6, "nothing")
+    if bits & 6 & ~allowed:
+        why = f"{why}; the cgroup rule allows {'less' if allowed else 'nothing'}"
+    return {**entry, "can": can, "why": why}
+
+
+def _granted(step: _Step, walk: _Walk) -> int:
+    """What the rule that the spec brings with a node lets through, as permission bits. A FIFO needs none."""
+    assert step.op is not None
+    if step.op[1]["device"]["type"] == "p":
+        return 6
+    for other in walk.steps:
+        if other.op is not None and other.op[0] == "rule" and other.entry["field"] == step.entry["field"] and other.op[2] == step.op[2]:
+            letters = other.op[1].get("access", "")
+            return ("r" in letters) * 4 | ("w" in letters) * 2
+    return 0
+
+
+def _overrides(config: dict[str, Any]) -> bool:
+    capabilities = (config.get("process") or {}).get("capabilities")
+    effective = capabilities.get("effective") if isinstance(capabilities, dict) else None
+    return isinstance(effective, list) and "CAP_DAC_OVERRIDE" in effective
+
+
+def _on_host(number: int, mappings: Any) -> int | None:
+    """An id of the container as the host's kernel knows it; None when the config does not tell."""
+    for entry in mappings if isinstance(mappings, list) else ():
+        first, size, outside = (entry.get(key) for key in ("containerID", "size", "hostID")) if isinstance(entry, dict) else (None,) * 3
+        if type(first) is int and type(size) is int and type(outside) is int and first <= number < first + size:
+            return outside + number - first
+    return None
+
+
+def _copy(config: dict[str, Any]) -> dict[str, Any]:
+    copied: dict[str, Any] = jsonio.loads(jsonio.dumps(config))
+    return copied
+
+
+def _diff(before: Any, after: Any, file: str, pretty: Callable[[Any], str]) -> str:
+    """A unified diff; empty when nothing differs."""
+    old, new = (f"{pretty(config)}\n".splitlines(keepends=True) for config in (before, after))
+    return "".join(difflib.unified_diff(old, new, file or "config.json", f"{file or 'config.json'} (edited)"))

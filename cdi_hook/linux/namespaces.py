@@ -1,0 +1,285 @@
+"""Other processes' namespaces: held by descriptors, entered in a child of ours. Layer 2, hook only.
+
+``/proc/PID/ns/*`` is opened once and the process is pinned by a pidfd, so that a pid that is used again cannot lead us elsewhere. The
+child dies with us, does what it is told over a pipe, and nothing of the container runs in it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import signal
+
+from cdi_hook import jsonio
+from cdi_hook.errors import CdiError, KernelError
+from cdi_hook.linux import syscalls
+from cdi_hook.linux.paths import Root
+from cdi_hook.linux.syscalls import failure, from_os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, NoReturn
+
+KINDS = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
+_BLOCK = 1 << 16
+
+
+class Process:
+    """A process that was alive when this was made, and its namespaces that are not ours.
+
+    ``spaces``: kind -> descriptor. Raises KernelError when there is no such process.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.what = f"process {pid}"
+        self.pidfd = syscalls.pidfd_open(pid, what=self.what)
+        self.spaces: dict[str, int] = {}
+        with syscalls.held(_procfs()) as proc:
+            for kind in KINDS:
+                self._hold(proc, kind)
+        self.check_alive()
+
+    def _hold(self, proc: int, kind: str) -> None:
+        try:
+            fd = os.open(f"{self.pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc)
+            ours = os.stat(f"self/ns/{kind}", dir_fd=proc)
+        except FileNotFoundError:
+            return  # This kernel has no such namespace.
+        except OSError as error:
+            raise from_os("open", error, f"the {kind} namespace of {self.what}") from None
+        theirs = os.fstat(fd)
+        if (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino):
+            os.close(fd)
+        else:
+            self.spaces[kind] = fd
+
+    def read(self, name: str) -> str:
+        """A small file of its directory in ``/proc``."""
+        try:
+            with (
+                syscalls.held(_procfs()) as proc,
+                syscalls.held(os.open(f"{self.pid}/{name}", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc)) as fd,
+            ):
+                data = b""
+                while True:
+                    block = os.read(fd, _BLOCK)
+                    if not block:
+                        break
+                    data += block
+        except OSError as error:
+            raise from_os("open", error, f"/proc/{self.pid}/{name}") from None
+        self.check_alive()
+        return data.decode("utf-8", "surrogateescape")
+
+    def check_alive(self) -> None:
+        """Raises KernelError (ESRCH) when it has ended: then what was read of its pid may be another process's."""
+        poll = select.poll()
+        poll.register(self.pidfd, select.POLLIN)
+        if poll.poll(0):
+            raise failure("pidfd_open", errno.ESRCH, self.what, fix="the container ended while the hook ran")
+
+    def outer_id(self, kind: str, inner: int) -> int:
+        """The id here of an id in its user namespace (``kind``: ``uid`` or ``gid``). Raises KernelError (EINVAL) when it has none."""
+        for line in self.read(f"{kind}_map").splitlines():
+            first, here, count = (int(word) for word in line.split())
+            if first <= inner < first + count:
+                return here + inner - first
+        raise failure("chown", errno.EINVAL, f"{kind} {inner}, which the container's user namespace does not have")
+
+    def inner_pid(self) -> int:
+        """Its pid in its own pid namespace."""
+        for line in self.read("status").splitlines():
+            if line.startswith("NSpid:"):
+                return int(line.split()[-1])
+        return self.pid
+
+
+def _procfs() -> int:
+    """Our ``/proc``, which must be one. Raises KernelError."""
+    fd = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    if syscalls.filesystem_magic(fd, what="/proc") != syscalls.PROC_SUPER_MAGIC:
+        os.close(fd)
+        raise failure("fstatfs", errno.EINVAL, "/proc, which is no procfs")
+    return fd
+
+
+def own_descriptors() -> int:
+    """An ``O_PATH`` descriptor of ``/proc/self/fd``; each process needs its own."""
+    with syscalls.held(_procfs()) as proc:
+        return os.open("self/fd", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=proc)
+
+
+def enter(process: Process, rootfs: str) -> Root:
+    """Go into all namespaces of a process, for good, and become root there. Returns the container's tree.
+
+    ``rootfs``: its path before pivot_root(2), absolute. Raises KernelError when a namespace cannot be entered, or when that path is no
+    mount of its own in there, and so is not what a runtime has prepared.
+    """
+    spaces = dict(process.spaces)
+    user, mount = spaces.pop("user", -1), spaces.pop("mnt", -1)
+    if mount < 0:
+        raise CdiError("the container has no mount namespace of its own: what is put into it would show on the host")
+    try:
+        os.setgroups([])
+    except OSError:
+        pass  # We are in a user namespace, whose groups are the user's own.
+    # Some may belong to a user namespace above the container's, others to the container's own: those come second.
+    later = {kind: fd for kind, fd in spaces.items() if not _entered(fd, kind)}
+    if user >= 0:
+        syscalls.setns(user, what="the container's user namespace")
+    syscalls.setns(mount, what="the container's mount namespace")
+    for kind, fd in later.items():
+        syscalls.setns(fd, what=f"the container's {kind} namespace")
+    # Before the change of ids: only the host's root may pass through the directories above.
+    root = _open_rootfs(rootfs)
+    if user >= 0:
+        try:
+            os.setresgid(0, 0, 0)
+            os.setresuid(0, 0, 0)
+        except OSError as error:
+            raise from_os("setresuid", error, "root of the container's user namespace") from None
+    os.umask(0)
+    syscalls.die_with_parent(signal.SIGTERM)  # The change of ids has undone it.
+    return root
+
+
+def _entered(fd: int, kind: str) -> bool:
+    try:
+        syscalls.setns(fd, what=kind)
+    except KernelError as error:
+        if error.errno != errno.EPERM:
+            raise
+        return False
+    return True
+
+
+def _open_rootfs(rootfs: str) -> Root:
+    what = f"{rootfs}, the container's root"
+    try:
+        fd = os.open(rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        with syscalls.held(os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)) as top:
+            outside, _ = syscalls.mount_of(top, what="/")
+    except OSError as error:
+        raise from_os("open", error, what) from None
+    mount, is_root = syscalls.mount_of(fd, what=what)
+    if not is_root or mount == outside:
+        raise CdiError(f"{rootfs} is not mounted as a root in the container's mount namespace; nothing is put there")
+    return Root(fd, rootfs)
+
+
+class Child:
+    """A child that does what it is told, one word at a time, possibly in other namespaces.
+
+    ``prepare`` runs once in the child and gives the function that carries out a word. An error of either is raised here. When we die,
+    even by SIGKILL, the child stops what it does, carries out ``last``, and ends: it is never killed while a program of its own runs
+    in the container's pid namespace, since nobody would reap that program, and the namespace could not end.
+    """
+
+    def __init__(self, prepare: Callable[[], Callable[[str], None]], last: str = "") -> None:
+        words, self._words = os.pipe2(os.O_CLOEXEC)
+        self._answers, answers = os.pipe2(os.O_CLOEXEC)
+        self._data = b""
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.close(self._words)
+            os.close(self._answers)
+            _serve(prepare, words, answers, last)
+        os.close(words)
+        os.close(answers)
+        try:
+            self._answer()
+        except BaseException:
+            self.end()
+            raise
+
+    def do(self, word: str) -> None:
+        """Have one word carried out. Raises what it raised, or KernelError (ECHILD) when the child is gone."""
+        os.write(self._words, f"{word}\n".encode("ascii"))
+        self._answer()
+
+    def end(self) -> None:
+        """End the child, which has nothing to do at the moment; what it has attached stays."""
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        for fd in (self._words, self._answers):
+            os.close(fd)
+
+    def _answer(self) -> None:
+        try:
+            answer = jsonio.loads(self._line())
+        except CdiError:
+            # We were told to stop while we waited: so is the child, and it says when it has.
+            os.kill(self.pid, signal.SIGTERM)
+            self._line()
+            raise
+        if answer:
+            kind = answer.pop("syscall", "")
+            raise KernelError(syscall=kind, errno=answer.pop("errno"), **answer) if kind else CdiError(**answer)
+
+    def _line(self) -> bytes:
+        while b"\n" not in self._data:
+            block = os.read(self._answers, _BLOCK)
+            if not block:
+                self._data = _packed(failure("read", errno.ECHILD, "the child in the container's namespaces, which was killed"))
+                break
+            self._data += block
+        line, _, self._data = self._data.partition(b"\n")
+        return line
+
+
+class _Life:
+    """Whether the child may be interrupted."""
+
+    def __init__(self) -> None:
+        self.busy = False
+
+    def stop(self, number: int, frame: object) -> None:
+        """The handler of SIGTERM, which the parent sends, and the kernel when the parent dies."""
+        if self.busy:
+            self.busy = False
+            raise CdiError(f"was stopped by signal {number}")
+
+
+def _serve(prepare: Callable[[], Callable[[str], None]], words: int, answers: int, last: str) -> NoReturn:
+    """The life of the child: it ends with the parent, at the latest when the pipe does."""
+    life = _Life()
+    signal.signal(signal.SIGTERM, life.stop)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # The parent decides, and undoes first.
+    try:
+        syscalls.die_with_parent(signal.SIGTERM)
+        carry_out = prepare()
+        os.write(answers, b"{}\n")
+        while True:
+            data = os.read(words, _BLOCK)
+            if not data:
+                if last:
+                    carry_out(last)
+                break
+            try:
+                life.busy = True
+                carry_out(data.decode("ascii").strip())
+                life.busy = False
+                answer = b"{}\n"
+            except Exception as error:
+                answer = _packed(error)
+            life.busy = False
+            try:
+                os.write(answers, answer)
+            except BrokenPipeError:
+                pass
+    except BaseException as error:
+        os.write(answers, _packed(error))
+    finally:
+        os._exit(0)
+
+
+def _packed(error: BaseException) -> bytes:
+    if not isinstance(error, CdiError):
+        error = CdiError(f"internal error, please report it: {type(error).__name__}: {error}")
+    fields: dict[str, object] = {"reason": error.reason, "file": error.file, "field": error.field, "fix": error.fix}
+    if isinstance(error, KernelError):
+        fields.update({"syscall": error.syscall, "errno": error.errno})
+    return (jsonio.dumps(fields) + "\n").encode("utf-8", "backslashreplace")

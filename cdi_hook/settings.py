@@ -1,0 +1,201 @@
+"""Our settings: where they are, their defaults, and the plain shape that needs no parser. Layer 1, hot.
+
+A settings file of a few plain lines is read here; anything else that YAML can say goes to ``settingsfile``, which also has the rows
+that describe each setting. What the sh launcher recognises is a part of the plain shape, with the same meaning.
+"""
+
+from __future__ import annotations
+
+import posix
+
+from cdi_hook.errors import RuntimeNotFoundError, SettingsError, os_words
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cdi_hook.errors import CdiError
+    from cdi_hook.model import Settings
+
+DIRECTORY = "/etc/cdi-hook"
+VARIABLE = b"CDI_HOOK_CONFIG"
+"""The environment variable that names a settings file; it beats the name by which we are called."""
+LINK_PREFIX = "cdi-runtime-"
+"""Called as ``cdi-runtime-NAME``, the wrapper reads ``NAME.yaml``: engines pass a handler's runtime no arguments."""
+
+DEFAULTS: Settings = {
+    "enabled": True,
+    "runtime": "",
+    "specDirs": ["/etc/cdi", "/var/run/cdi"],
+    "log.file": "",
+    "log.level": "info",
+    "log.format": "json",
+    "requests.annotations": ["cdi.k8s.io/", "nvidia.cdi.k8s.io/"],
+    "requests.environment": [],
+    "requests.mounts": False,
+    "requests.selectors": False,
+    "requests.sandboxes": False,
+    "harden.hookEnv": True,
+    "harden.fileMode": True,
+    "harden.mountType": True,
+    "harden.capabilities": True,
+    "stale": "fail",
+    "hook.tooLate": "fail",
+}
+"""Every setting by dotted key. ``settingsfile.ROWS`` says what each means."""
+
+_RUNTIMES = ("runc", "crun")
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._+-")
+_PLAIN_WORDS = {
+    "enabled": ("true", "false"),
+    "  level": ("debug", "info", "warning", "error"),
+    "  format": ("json", "text"),
+}
+_LARGEST = 1 << 20
+_S_IFMT, _S_IFREG = 0o170000, 0o100000
+
+
+def locate(invoked_as: str, environ: Mapping[bytes, bytes]) -> tuple[str, bool]:
+    """``(file, named)``: the settings file, and whether somebody named it, so that it must be there.
+
+    >>> locate("/usr/local/bin/cdi-runtime-gpu", {})
+    ('/etc/cdi-hook/gpu.yaml', True)
+    """
+    named = environ.get(VARIABLE)
+    if named is not None:
+        return named.decode("utf-8", "surrogateescape"), True
+    name = invoked_as.rpartition("/")[2]
+    if name.startswith(LINK_PREFIX):
+        return f"{DIRECTORY}/{name[len(LINK_PREFIX) :]}.yaml", True
+    return f"{DIRECTORY}/config.yaml", False
+
+
+def read(file: str, named: bool) -> tuple[Settings, CdiError | None]:
+    """The settings, every key present, and what is wrong with the file, if anything is.
+
+    Of a file with a fault, ``runtime`` is there if it can be read, and everything else has its default: that is enough to kill a
+    container, and only ``create``, ``run`` and ``restore`` are refused. Never raises.
+    """
+    try:
+        data = _bytes(file)
+    except FileNotFoundError:
+        return dict(DEFAULTS), _fault(file, "does not exist") if named else None
+    except OSError as error:
+        return dict(DEFAULTS), _fault(file, os_words(error))
+    except ValueError as error:
+        return dict(DEFAULTS), _fault(file, str(error))
+    found = plain(data)
+    return (found, None) if found is not None else _cold_read(data, file)
+
+
+def plain(data: bytes) -> Settings | None:
+    """The settings of a text of the plain shape, None for any other: comments, ``enabled: true``, ``runtime: /path``,
+    ``specDirs: [/one, /two]``, and ``log:`` with ``file``, ``level`` and ``format`` indented by two blanks; each key once."""
+    found = dict(DEFAULTS)
+    seen = set()
+    block = False
+    empty = False
+    for line in data.decode("latin-1").split("\n"):
+        if not line.isascii() or (line and not line.isprintable()):
+            return None
+        if not line or line.startswith("#"):
+            continue
+        key, colon, value = line.partition(":")
+        if key in seen or not colon:
+            return None
+        seen.add(key)
+        if key.startswith("  "):
+            if not block:
+                return None
+            empty = False
+        elif empty:
+            return None
+        else:
+            block = empty = key == "log"
+        if not _take(found, key, value):
+            return None
+    return None if empty else found
+
+
+def _take(found: Settings, key: str, value: str) -> bool:
+    """Put one plain value into the settings; False when it is not plain."""
+    if key == "log":
+        return not value
+    if value[:1] != " ":
+        return False
+    value = value[1:]
+    if key in _PLAIN_WORDS:
+        if value not in _PLAIN_WORDS[key]:
+            return False
+        found[{"  level": "log.level", "  format": "log.format"}.get(key, key)] = value == "true" if key == "enabled" else value
+    elif key in ("runtime", "  file"):
+        if not _is_plain_path(value):
+            return False
+        found["runtime" if key == "runtime" else "log.file"] = value
+    elif key == "specDirs" and value.startswith("[") and value.endswith("]"):
+        paths = value[1:-1].split(", ")
+        if not all(_is_plain_path(path) for path in paths):
+            return False
+        found[key] = paths
+    else:
+        return False
+    return True
+
+
+def _is_plain_path(text: str) -> bool:
+    return text.startswith("/") and _PLAIN.issuperset(text)
+
+
+def find_runtime(settings: Settings, self_path: str, environ: Mapping[bytes, bytes]) -> str:
+    """The real runtime's absolute path: as set, else the first of runc and crun on PATH that is not ``self_path``.
+
+    Raises RuntimeNotFoundError when there is none.
+    """
+    if settings["runtime"]:
+        return str(settings["runtime"])
+    search = environ.get(b"PATH", _PATH.encode()).decode("utf-8", "surrogateescape")
+    ours = _program(self_path)
+    for name in _RUNTIMES:
+        for directory in search.split(":"):
+            path = f"{directory}/{name}"
+            if directory.startswith("/") and posix.access(path, posix.X_OK) and _program(path) not in (None, ours):
+                return path
+    reason = f"neither {' nor '.join(_RUNTIMES)} is on PATH ({search})"
+    raise RuntimeNotFoundError(reason, field="runtime", fix="install one, or set runtime: to its absolute path")
+
+
+def _program(path: str) -> tuple[int, int] | None:
+    """Device and inode of a regular file; a directory can be "executable", too."""
+    try:
+        stat = posix.stat(path)
+    except (OSError, ValueError):
+        return None
+    return (stat.st_dev, stat.st_ino) if stat.st_mode & _S_IFMT == _S_IFREG else None
+
+
+def _bytes(file: str) -> bytes:
+    fd = posix.open(file, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK | posix.O_NOCTTY)
+    try:
+        if posix.fstat(fd).st_mode & _S_IFMT != _S_IFREG:
+            raise ValueError("is not a regular file")
+        data = b""
+        while True:
+            more = posix.read(fd, 1 << 16)
+            if not more:
+                return data
+            data += more
+            if len(data) > _LARGEST:
+                raise ValueError("is larger than 1 MiB")
+    finally:
+        posix.close(fd)
+
+
+def _fault(file: str, reason: str) -> SettingsError:
+    return SettingsError(f"settings file {reason}", file=file, fix="mend it, or point CDI_HOOK_CONFIG to another")
+
+
+def _cold_read(data: bytes, file: str) -> tuple[Settings, CdiError | None]:
+    from cdi_hook import settingsfile
+
+    return settingsfile.read(data, file)

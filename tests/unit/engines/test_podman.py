@@ -1,0 +1,127 @@
+"""podman's drop-in, its hooks, and a plain user's files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cdi_hook.engines import journal, podman
+from cdi_hook.engines.base import Request, Site
+from cdi_hook.errors import EngineError
+
+from .conftest import Configure, tree, write
+
+DROPIN = "/etc/containers/containers.conf.d/99-cdi-hook.conf"
+HEAD = "# Written by cdi-hook configure; taken out by: cdi-hook unconfigure podman\n"
+
+
+def read(host: Path, path: str) -> str:
+    return Path(f"{host}{path}").read_text(encoding="utf-8").replace(str(host), "@")
+
+
+def test_a_handler(host: Path, configure: Configure, undo: Callable[..., list[str]]) -> None:
+    """The runtime, and podman's whole list of runtimes that can log JSON."""
+    was = tree(host)
+    configure("podman")
+    assert read(host, DROPIN) == (
+        HEAD + '\n[engine.runtimes]\n  cdi = ["@/bin/cdi-runtime"]\n\n[engine]\n'
+        '  runtime_supports_json = ["crun", "runc", "kata", "runsc", "youki", "krun", "ocijail", "cdi", "cdi-runtime"]\n'
+    )
+    assert not configure("podman").changes
+    undo("podman")
+    assert tree(host) == was
+    assert not Path(f"{host}{DROPIN}").parent.exists()
+
+
+def test_lists_of_other_files_are_kept(host: Path, configure: Configure) -> None:
+    """The key replaces podman's default, so what another file says goes into our list."""
+    write(host, "/etc/containers/containers.conf", '[engine]\nruntime = "crun"\nruntime_supports_json = ["crun", "acme"]\n')
+    configure("podman", set_default=True)
+    text = read(host, DROPIN)
+    assert '  runtime_supports_json = ["crun", "acme", "cdi", "cdi-runtime"]\n' in text
+    assert '  runtime = "cdi"\n' in text
+
+
+def test_two_handlers_share_the_drop_in(host: Path, configure: Configure, undo: Callable[..., list[str]]) -> None:
+    """Taken out in either order, and the second has another real runtime: a link and a settings file of its own."""
+    was = tree(host)
+    configure("podman", handler="b", runtime=f"{host}/bin/runc")
+    configure("podman", handler="a", runtime=f"{host}/bin/crun")
+    text = read(host, DROPIN)
+    assert '  a = ["@/bin/cdi-runtime-a"]\n  b = ["@/bin/cdi-runtime"]\n' in text
+    assert '"b", "cdi-runtime", "a", "cdi-runtime-a"]' in text
+    assert (host / "bin/cdi-runtime-a").readlink() == Path("cdi-runtime")
+    assert read(host, "/etc/cdi-hook/a.yaml").endswith("runtime: @/bin/crun\n")
+    undo("podman", handler="b")
+    after = read(host, DROPIN)
+    assert ("b =" in after, '"a"' in after) == (False, True)
+    undo("podman", handler="a")
+    assert tree(host) == was
+    assert not (host / "bin/cdi-runtime-a").exists()
+
+
+def test_a_named_file_is_edited_in_place(host: Path, configure: Configure, undo: Callable[..., list[str]]) -> None:
+    """With CONTAINERS_CONF podman reads no drop-in."""
+    text = '# mine\n[engine]\nruntime = "runc"  # old\nruntime_supports_json = ["runc"]\n[engine.runtimes]\nrunc = ["/usr/sbin/runc"]\n'
+    file = write(host, "/my.conf", text)
+    configure("podman", config=str(file), set_default=True)
+    assert read(host, "/my.conf") == (
+        '# mine\n[engine]\nruntime = "cdi"  # old\nruntime_supports_json = ["runc", "cdi", "cdi-runtime"]\n'
+        '[engine.runtimes]\ncdi = ["@/bin/cdi-runtime"]\nrunc = ["/usr/sbin/runc"]\n'
+    )
+    file.write_text(file.read_text(encoding="utf-8") + "[network]\n", encoding="utf-8")
+    assert undo("podman", config=str(file)) == [f"{file}: was changed by others since; only our part is taken out"]
+    assert read(host, "/my.conf") == text + "[network]\n"
+
+
+def test_a_precreate_hook_has_a_directory_of_podmans_own(host: Path, configure: Configure, undo: Callable[..., list[str]]) -> None:
+    """CRI-O does not start when it finds one in the shared directory."""
+    was = tree(host)
+    configure("podman", stage="precreate")
+    hooks = '["@/usr/share/containers/oci/hooks.d", "@/etc/containers/cdi-hook-hooks.d"]'
+    assert read(host, DROPIN) == HEAD + f"\n[engine]\n  hooks_dir = {hooks}\n"
+    text = read(host, "/etc/containers/cdi-hook-hooks.d/cdi-hook-precreate.json")
+    assert '"path": "@/bin/cdi-hook"' in text
+    assert not configure("podman", stage="precreate").changes
+    undo("podman", stage="precreate")
+    assert tree(host) == was
+
+
+def test_the_shared_directory_gets_no_precreate_hook(host: Path, configure: Configure) -> None:
+    """A createRuntime hook may go there."""
+    configure("podman", stage="createRuntime")
+    assert [path.name for path in (host / "usr/share/containers/oci/hooks.d").iterdir()] == ["cdi-hook-createRuntime.json"]
+
+
+def test_a_plain_user(host: Path, site: Site) -> None:
+    """Drop-ins below the user's own configuration; the settings are root's, so a note says what the wrapper will run."""
+    (host / "etc").mkdir()
+    user = replace(site, uid=1000, home=f"{host}/home/u", state=f"{host}/home/u/.local/state/cdi-hook")
+    plan = podman.ENGINE.plan(user, Request(), user.wrapper)
+    journal.apply(user, podman.ENGINE, Request(), plan)
+    assert '  cdi = ["@/bin/cdi-runtime"]\n' in read(host, "/home/u/.config/containers/containers.conf.d/99-cdi-hook.conf")
+
+
+def test_a_handler_of_others(host: Path, configure: Configure) -> None:
+    """Is not taken over."""
+    file = write(host, "/etc/containers/containers.conf", '[engine.runtimes]\ncdi = ["/usr/bin/other"]\n')
+    with pytest.raises(EngineError, match=r"the handler cdi is there already and calls \['/usr/bin/other'\]; choose another name"):
+        configure("podman")
+    assert file.read_text(encoding="utf-8") == '[engine.runtimes]\ncdi = ["/usr/bin/other"]\n'
+
+
+def test_status(host: Path, site: Site, configure: Configure) -> None:
+    """A later drop-in with a list of its own hides our messages: doctor says so."""
+    configure("podman")
+    write(host, "/etc/containers/containers.conf.d/99-zzz.conf", '[engine]\nruntime_supports_json = ["crun"]\n')
+    status = podman.ENGINE.status(site, Request())
+    assert [(found.name, found.default) for found in status.handlers] == [("cdi", False)]
+    assert status.problems == [
+        (
+            "handler cdi: runtime_supports_json does not name it: podman shows none of our messages",
+            "cdi-hook configure podman --handler cdi",
+        )
+    ]
