@@ -11,9 +11,9 @@ import stat
 from dataclasses import asdict
 from typing import Any
 
-from cdi_hook import engines, index, settings
+from cdi_hook import engines, host, index, settings, stale
 from cdi_hook.engines import hooksd, wiring
-from cdi_hook.engines.base import Engine, Handler, Request, Site, Status
+from cdi_hook.engines.base import Engine, Request, Site, Status
 from cdi_hook.errors import CdiError
 from cdi_hook.registry import Registry
 
@@ -29,8 +29,8 @@ def examine(site: Site, configs: dict[str, str] | None = None) -> Report:
     report: Report = {"problems": [], "unknown": [], "notes": []}
     values = _settings(site, report)
     report["engines"] = [_engine(site, name, (configs or {}).get(name, ""), values, report) for name in engines.ENGINES]
-    handlers = [Handler(**handler) for engine in report["engines"] for handler in engine["handlers"]]
-    _wrapper(site, handlers, report)
+    handlers = [handler for engine in report["engines"] for handler in engine["handlers"]]
+    _wrapper(site, values, handlers, report)
     _runtime(site, values, report)
     registry = _specs(values, report)
     _index(values, registry, report)
@@ -90,21 +90,28 @@ def _docker_requests(site: Site, engine: Engine, status: Status, report: Report)
         _problem(report, engine.name, what, f"set requests.mounts: true in {site.settings} (under requests:)")
 
 
-def _wrapper(site: Site, handlers: list[Handler], report: Report) -> None:
+def _wrapper(site: Site, values: dict[str, Any], handlers: list[dict[str, Any]], report: Report) -> None:
+    """The wrapper, and what stands behind each handler: its settings file and, as ``runtime``, the real runtime."""
     report["wrapper"] = {"path": site.wrapper, "present": os.access(site.wrapper, os.X_OK)}
     if not report["wrapper"]["present"]:
         _problem(report, "wrapper", f"{site.wrapper} is not there", _INSTALL)
     for handler in handlers:
-        if not os.path.isabs(handler.path) or not os.access(handler.path, os.X_OK):
-            _problem(report, "wrapper", f"handler {handler.name} in {handler.file} calls {handler.path}, which is not there", _INSTALL)
-        own = os.path.basename(handler.path).partition("cdi-runtime-")[2]
-        named = os.path.join(site.at(wiring.DIRECTORY), f"{own}.yaml")
-        if own and not os.path.lexists(named):
-            _problem(report, "settings", f"handler {handler.name} reads {named}, which is missing", f"cp {site.settings} {named}")
-        elif own:
-            _, fault = settings.read(named, True)
-            if fault is not None:
-                _problem(report, "settings", str(fault), f"mend {named}")
+        name, path = handler["name"], handler["path"]
+        handler["runtime"] = values["runtime"]
+        if path != site.wrapper and not (os.path.isabs(path) and os.access(path, os.X_OK)):
+            _problem(report, "wrapper", f"handler {name} in {handler['file']} calls {path}, which is not there", _INSTALL)
+        own = os.path.basename(path).partition("cdi-runtime-")[2]
+        if own:
+            _own_settings(site, handler, os.path.join(site.at(settings.DIRECTORY), f"{own}.yaml"), report)
+
+
+def _own_settings(site: Site, handler: dict[str, Any], file: str, report: Report) -> None:
+    values, fault = settings.read(file, True)
+    handler["runtime"] = values["runtime"]
+    if not os.path.lexists(file):
+        _problem(report, "settings", f"handler {handler['name']} reads {file}, which is missing", f"cp {site.settings} {file}")
+    elif fault is not None:
+        _problem(report, "settings", str(fault), f"mend {file}")
 
 
 def _runtime(site: Site, values: dict[str, Any], report: Report) -> None:
@@ -137,6 +144,9 @@ def _specs(values: dict[str, Any], report: Report) -> Registry:
     if registry.is_empty():
         where = ", ".join(values["specDirs"])
         _problem(report, "specs", f"no device is defined in {where}", "run the vendor's generator, or: cdi-hook generate --help")
+    for fault in stale.check(registry.parts(registry.devices()), host.node, host.exists):
+        what = f"{fault.device}: {fault}" if fault.device else str(fault)
+        _problem(report, "specs", what, f"run the generator of {fault.file} again")
     return registry
 
 

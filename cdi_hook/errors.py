@@ -1,4 +1,4 @@
-"""The one family of errors. Layer 0, hot: imports nothing.
+"""The one family of errors. Layer 0, hot: imports nothing, and leaves to ``faults`` what only cold rooms raise.
 
 An error is made low with its reason, gains file and field on the way up, and is printed by the door alone. The subclass says whose
 problem it is; the text is always ``FILE[:LINE]: FIELD: REASON; FIX`` on one line.
@@ -9,6 +9,20 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from cdi_hook.faults import ConflictError as ConflictError
+    from cdi_hook.faults import EngineError as EngineError
+    from cdi_hook.faults import KernelError as KernelError
+    from cdi_hook.faults import UnresolvedError as UnresolvedError
+    from cdi_hook.faults import VersionError as VersionError
+else:
+
+    def __getattr__(name):
+        """The errors of cold rooms, which stand in ``faults``. Import itself asks for ``__path__``."""
+        if name.startswith("_"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return _cold_fault(name)
+
 
 _SHOWN = 5
 """How many faults a door joins into its one line before it only counts."""
@@ -42,28 +56,12 @@ class SpecError(CdiError):
     """A CDI spec file is wrong: its vendor's problem."""
 
 
-class VersionError(SpecError):
-    """``cdiVersion`` is unknown, or older than the features that the spec uses."""
-
-
 class NameSyntaxError(CdiError):
     """A device, vendor or class name breaks the grammar: the caller's problem."""
 
 
-class UnresolvedError(CdiError):
-    """A request names a device that no spec defines: the caller's problem."""
-
-
-class ConflictError(CdiError):
-    """Two specs of one directory define one device: the administrator's problem."""
-
-
 class SettingsError(CdiError):
     """Our own configuration is wrong: the administrator's problem."""
-
-
-class PolicyError(CdiError):
-    """The administrator's policy says no."""
 
 
 class StaleError(SpecError):
@@ -80,19 +78,6 @@ class BundleError(CdiError):
 
 class RuntimeNotFoundError(CdiError):
     """The real runtime is missing, not executable, or ourselves: the administrator's problem."""
-
-
-class EngineError(CdiError):
-    """A container engine or its configuration is not as we need it."""
-
-
-class KernelError(CdiError):
-    """The host's kernel refused. ``syscall``: its name; ``errno``: the number."""
-
-    def __init__(self, reason: str, *, syscall: str, errno: int, file: str = "", field: str = "", fix: str = "") -> None:
-        super().__init__(reason, file=file, field=field, fix=fix)
-        self.syscall = syscall
-        self.errno = errno
 
 
 class FaultsError(CdiError):
@@ -145,3 +130,9 @@ def internal(error: BaseException) -> str:
     """What a door says of an exception that nobody foresaw."""
     words = os_words(error) if isinstance(error, OSError) else str(error)
     return f"internal error, please report it: {type(error).__name__}: {words}"
+
+
+def _cold_fault(name: str) -> object:
+    from cdi_hook import faults
+
+    return getattr(faults, name)

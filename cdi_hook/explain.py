@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Report = dict[str, Any]
 """A JSON object."""
 
-COMMAND_LINE = "command line"
+COMMAND_LINE = "the command line"
 """Where a request comes from that no container carries."""
 
 _OUR_KEY = "cdi.k8s.io/cdi-hook_command-line"
@@ -76,7 +76,7 @@ def explain(
     skipped = _why_skipped(report["sandbox"], settings)
     try:
         ask, by = asking(config, settings, names) if names else (config, settings)
-        asked = pipeline.collect(ask, by)
+        asked = _collect(ask, by, file)
         report["requests"] = _requests([(name, COMMAND_LINE) for name, _ in asked] if names else asked, registry)
         if skipped or not asked:
             report["reasons"] = [skipped or _nothing_asked(settings)]
@@ -98,10 +98,16 @@ def explain(
     except CdiError as error:
         report["verdict"] = "unchanged" if skipped else "refused"
         faults = error.faults if isinstance(error, FaultsError) else [error]
-        for fault in faults:
-            fault.file = fault.file or file
         report["reasons"] = [skipped] if skipped else [str(fault) for fault in faults]
     return report
+
+
+def _collect(config: dict[str, Any], settings: Settings, file: str) -> list[tuple[str, str]]:
+    try:
+        return pipeline.collect(config, settings)
+    except CdiError as error:
+        error.file = error.file or file
+        raise
 
 
 def _why_skipped(sandbox: bool, settings: Settings) -> str:
@@ -113,7 +119,7 @@ def _why_skipped(sandbox: bool, settings: Settings) -> str:
 
 
 def _nothing_asked(settings: Settings) -> str:
-    sources = [f"no annotation begins with {' or '.join(settings['requests.annotations'])}"]
+    sources = [f"no annotation begins with {' or '.join(settings['requests.annotations']) or 'a prefix: the settings have none'}"]
     if settings["requests.environment"]:
         sources.append(f"{', '.join(settings['requests.environment'])} ask for nothing")
     if settings["requests.mounts"]:
@@ -340,7 +346,7 @@ def _access(step: _Step, walk: _Walk, config: dict[str, Any]) -> Report:
         bits, why = mode >> 3, f"in the node's group {group}"
     else:
         bits, why = mode, "neither the node's owner nor in its group"
-        if mode & 0o060 and not mode & 0o006 and not mapped:
+        if mode >> 3 & 6 & ~mode and not mapped:
             entry["fix"] = f"give the container the group {group}, in the spec by additionalGids: [{group}]"
     allowed = _granted(step, walk)
     can = {6: "read and write", 4: "read", 2: "write"}.get(bits & allowed & 6, "nothing")

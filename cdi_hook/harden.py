@@ -102,8 +102,9 @@ def _entries(config: dict[str, Any], *path: str) -> list[Any]:
 
 def _holds_env(config: dict[str, Any], text: str) -> bool:
     name = text.partition("=")[0]
+    start = f"{name}="
     for entry in reversed(_entries(config, "process", "env")):
-        if isinstance(entry, str) and entry.partition("=")[0] == name:
+        if isinstance(entry, str) and (entry.startswith(start) or entry == name):
             return entry == text
     return False
 
@@ -112,10 +113,8 @@ def _holds_node(config: dict[str, Any], value: dict[str, Any]) -> bool:
     """Compared are type and numbers, which come from the host if not from the spec, and what else the spec states."""
     device = value["device"]
     compared = {"type", "major", "minor", *value["stated"]}
-    return any(
-        isinstance(entry, dict) and entry.get("path") == device["path"] and all(entry.get(key) == device.get(key) for key in compared)
-        for entry in _entries(config, "linux", "devices")
-    )
+    found = _named(_entries(config, "linux", "devices"), "path", device["path"])
+    return any(all(entry.get(key) == device.get(key) for key in compared) for entry in found)
 
 
 def _holds_rule(config: dict[str, Any], rule: dict[str, Any]) -> bool:
@@ -147,12 +146,19 @@ def _holds_net(config: dict[str, Any], value: tuple[str, dict[str, Any]]) -> boo
 
 
 def _holds_mount(config: dict[str, Any], mount: dict[str, Any]) -> bool:
+    found = _named(_entries(config, "mounts"), "destination", mount["destination"])
+    if not found:
+        return False
     forms = [mount]
     options = mount.get("options")
     if isinstance(options, MappedOptions):
         # An engine with an older CDI library writes the mount without the mapping.
         forms.append({**mount, "options": options[:-1]} if options[:-1] else _without(mount, "options"))
-    return any(_states(entry, form) for entry in _entries(config, "mounts") for form in forms)
+    return any(_states(entry, form) for entry in found for form in forms)
+
+
+def _named(entries: list[Any], key: str, value: str) -> list[dict[str, Any]]:
+    return [entry for entry in entries if isinstance(entry, dict) and entry.get(key) == value]
 
 
 def _without(value: dict[str, Any], key: str) -> dict[str, Any]:

@@ -32,6 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     """Fulfil the requests of a container; 0 when all is done or nothing was asked for, else 1. ``argv``: ignored."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _stop)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # crun starts hooks with every signal blocked.
     ours: Settings | None = None
     try:
         ours, fault = settings.read(*settings.locate("cdi-hook", os.environb))

@@ -176,13 +176,9 @@ def _check_runtime(found: Plan, runtime: str) -> None:
 
 
 def _cold_resolve(dirs: list[str], names: list[str]) -> list[Part]:
-    import time
+    from cdi_hook.indexwriter import refresh
 
-    from cdi_hook.registry import Registry
-
-    started, before = time.time_ns(), index.signature(dirs)
-    registry = Registry.discover(dirs)
-    index.write(dirs, before, started, ((name, registry.parts([name])) for name in registry.devices()))
+    registry, _ = refresh(dirs)
     return registry.parts(registry.expand(names))
 
 

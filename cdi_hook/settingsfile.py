@@ -118,8 +118,12 @@ RESERVED = "policy"
 _BY_KEY = {row.key: row for row in ROWS}
 _GROUPS = tuple(dict.fromkeys(row.key.partition(".")[0] for row in ROWS if "." in row.key))
 
-_PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]*", re.ASCII)
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_LISTS = {
+    PATHS: "write a list of absolute paths, such as [/etc/cdi, /var/run/cdi]",
+    PREFIXES: "write a list of beginnings of annotation keys, each with its slash, such as [cdi.k8s.io/]",
+    VARIABLES: "write a list of names of variables, such as [CDI_DEVICES]",
+}
+_MEMBERS = {PREFIXES: re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]*"), VARIABLES: re.compile(r"[A-Za-z_][A-Za-z0-9_]*")}
 _RUNTIME = re.compile(
     rb"""^["']?runtime["']?[ \t]*:[ \t]*(?:"([^"\\\n]+)"|'([^'\n]+)'|([^ \t\r\n#"'][^\r\n#]*?))[ \t]*(?:#.*)?\r?$""", re.MULTILINE
 )
@@ -236,17 +240,13 @@ def _wrong(row: Row, value: Any) -> tuple[str, str] | None:
 
 
 def _wrong_list(row: Row, value: Any) -> tuple[str, str] | None:
-    good, fix = {
-        PATHS: (_is_path, "write a list of absolute paths, such as [/etc/cdi, /var/run/cdi]"),
-        PREFIXES: (_PREFIX.fullmatch, "write a list of beginnings of annotation keys, each with its slash, such as [cdi.k8s.io/]"),
-        VARIABLES: (_VARIABLE.fullmatch, "write a list of names of variables, such as [CDI_DEVICES]"),
-    }[row.type]
+    fix = _LISTS[row.type]
     if not isinstance(value, list):
         return f"is {_kind(value)}, not a list", fix
     for member in value:
         if not isinstance(member, str):
             return f"holds {_kind(member)}", fix
-        if not good(member):
+        if not (_is_path(member) if row.type == PATHS else _MEMBERS[row.type].fullmatch(member)):
             return f'holds "{member}"', fix
     return ("is empty: there would be no device at all", fix) if row.type == PATHS and not value else None
 

@@ -119,9 +119,9 @@ run without || fail "the plain container failed: $(cat "$dir/without.err")"
 run with || fail "the container with the device failed: $(cat "$dir/with.err")"
 say "4. What their programs saw:"
 say ""
-printf '     %-22s %-22s %s\n' '' 'without the annotation' 'with it' '' '----------------------' '-------'
+printf '     %-22s %-24s %s\n' '' 'without the annotation' 'with it' '' '----------------------' '-------'
 for row in "1 $device" "2 \$DEMO_DEVICE" '3 /opt/vendor/greeting' '4 the hook'; do
-  printf '     %-22s %-22s %s\n' "${row#* }" "$(sed -n "${row%% *}p" "$dir/without.out")" "$(sed -n "${row%% *}p" "$dir/with.out")"
+  printf '     %-22s %-24s %s\n' "${row#* }" "$(sed -n "${row%% *}p" "$dir/without.out")" "$(sed -n "${row%% *}p" "$dir/with.out")"
 done
 say ""
 

@@ -11,8 +11,6 @@ from cdi_hook.cli.configure import make_site
 
 HELP = "examine the whole chain: engines, handlers, runtime, settings, specs, hooks"
 
-_UNKNOWN_ENGINE = "write ENGINE=FILE; engines: "
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``doctor``."""
@@ -38,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
 def _config(text: str) -> tuple[str, str]:
     name, _, file = text.partition("=")
     if name not in engines.ENGINES or not file:
-        raise argparse.ArgumentTypeError(_UNKNOWN_ENGINE + ", ".join(engines.ENGINES))
+        raise argparse.ArgumentTypeError(f"write ENGINE=FILE; engines: {', '.join(engines.ENGINES)}")
     return name, file
 
 
@@ -50,7 +48,7 @@ def page(report: dict[str, Any]) -> str:
     lines += _row("runtime", f"{runtime['path'] or 'none'} ({runtime['version'] or 'version unknown'}; from {runtime['from']})")
     lines += _row("settings", report["settings"]["file"] + ("" if report["settings"]["exists"] else " (not there: defaults)"))
     directories = ", ".join(item["path"] + ("" if item["exists"] else " (not there)") for item in specs["directories"])
-    lines += _row("specs", f"{specs['devices']} devices in {specs['files']} files of {directories}")
+    lines += _row("specs", f"{_count(specs['devices'], 'device')} in {_count(specs['files'], 'file')} of {directories}")
     lines += _row("index", "fresh" if report["index"]["fresh"] else "none yet")
     for hook in report["hooks"]:
         lines += _row("hook", f"{hook['file']} ({', '.join(hook['stages'])})")
@@ -69,17 +67,24 @@ def page(report: dict[str, Any]) -> str:
 
 
 def _engine(engine: dict[str, Any]) -> list[str]:
-    version = engine["version"] or ("version unknown" if engine["program"] else "not installed")
-    lines = _row(engine["engine"], f"{version}, {engine['config'] or 'no configuration file'}")
+    if not engine["program"] and not engine["handlers"]:
+        return _row(engine["engine"], "not installed")
+    lines = _row(engine["engine"], f"{engine['version'] or 'version unknown'}, {engine['config']}")
     for handler in engine["handlers"]:
-        marks = ["default"] if handler["default"] else []
+        marks = [f"real runtime {handler['runtime']}"] if handler["runtime"] else []
+        if handler["default"]:
+            marks.append("default")
         if handler["annotations"]:
             marks.append("annotations: " + ", ".join(handler["annotations"]))
         suffix = f" ({'; '.join(marks)})" if marks else ""
         lines += _row("", f"handler {handler['name']} -> {handler['path']}{suffix}")
-    if not engine["handlers"] and engine["program"]:
+    if not engine["handlers"]:
         lines += _row("", "no handler of ours")
     return lines
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def _row(title: str, text: str) -> list[str]:

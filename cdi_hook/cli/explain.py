@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         file = lookup.config_name(args.config)
         config = lookup.parse_config(lookup.read_config(args.config), args.config)
-    names = lookup.expand(Registry.discover(ours["specDirs"]), patterns) if patterns else None
+    names = lookup.checked(Registry.discover(ours["specDirs"]), patterns) if patterns else None
     try:
         runtime, family = lookup.runtime(ours, args.runtime)
     except RuntimeNotFoundError:

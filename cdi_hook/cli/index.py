@@ -8,6 +8,7 @@ import time
 
 from cdi_hook import index
 from cdi_hook.cli import lookup, output
+from cdi_hook.indexwriter import refresh
 from cdi_hook.registry import Registry
 
 HELP = "tell whether the index of the specs is fresh (--rebuild: make it so)"
@@ -42,11 +43,9 @@ def run(args: argparse.Namespace) -> int:
 def _rebuild(dirs: list[str]) -> int:
     deadline = time.monotonic() + _PATIENCE
     while True:
-        started, before = time.time_ns(), index.signature(dirs)
-        registry = Registry.discover(dirs)
-        devices = registry.devices()
-        if index.write(dirs, before, started, ((name, registry.parts([name])) for name in devices)):
-            print(f"{len(devices)} devices of {len(registry.specs)} files are indexed")
+        registry, written = refresh(dirs)
+        if written:
+            print(f"{len(registry.devices())} devices of {len(registry.specs)} files are indexed")
             return 0
         if time.monotonic() > deadline:
             where = index.SYSTEM_HOME if os.geteuid() == 0 else "$XDG_RUNTIME_DIR/cdi-hook"

@@ -7,7 +7,7 @@ import argparse
 from cdi_hook import explain, jsonio, ociconfig, pipeline
 from cdi_hook.annotations import parse_annotations
 from cdi_hook.cli import lookup, output
-from cdi_hook.errors import CdiError, RuntimeNotFoundError
+from cdi_hook.errors import BundleError, NameSyntaxError, RuntimeNotFoundError
 from cdi_hook.registry import Registry
 from cdi_hook.settings import DEFAULTS
 
@@ -41,12 +41,7 @@ def run(args: argparse.Namespace) -> int:
     """Print or write the edited config. On any error nothing is printed or written."""
     check_output(args)
     data = lookup.read_config(args.config)
-    name = lookup.config_name(args.config)
-    try:
-        edited = as_wrapper(data, args) if args.as_wrapper else pure(data, args)
-    except CdiError as error:
-        error.file = error.file or name
-        raise
+    edited = as_wrapper(data, args) if args.as_wrapper else pure(data, args)
     deliver(args, data, edited)
     return 0
 
@@ -69,15 +64,15 @@ def deliver(args: argparse.Namespace, data: bytes, edited: bytes) -> None:
 
 def pure(data: bytes, args: argparse.Namespace) -> bytes:
     """The reference's result to the letter; settings play no part."""
-    config = jsonio.loads(data, file=lookup.config_name(args.config))
-    ociconfig.check(config)
-    names = args.device
     registry = Registry.discover(args.spec_dir)
-    if names:
-        names = lookup.expand(registry, names)
-    elif config is not None:
-        _, names = parse_annotations(config.get("annotations"))
-    return f"{jsonio.dumps(registry.inject(config, names))}\n".encode()
+    try:
+        config = jsonio.loads(data)
+        ociconfig.check(config)
+        names = lookup.expand(registry, args.device) if args.device else parse_annotations((config or {}).get("annotations"))[1]
+        return f"{jsonio.dumps(registry.inject(config, names))}\n".encode()
+    except (BundleError, NameSyntaxError) as error:
+        error.file = error.file or lookup.config_name(args.config)
+        raise
 
 
 def as_wrapper(data: bytes, args: argparse.Namespace) -> bytes:
@@ -95,7 +90,7 @@ def as_wrapper(data: bytes, args: argparse.Namespace) -> bytes:
         edited, _ = pipeline.edit(data, ours, file=name, runtime=runtime, family=family)
         return data if edited is None else edited
     config = lookup.parse_config(data, args.config)
-    asking, settings = explain.asking(config, ours, lookup.expand(Registry.discover(ours["specDirs"]), args.device))
+    asking, settings = explain.asking(config, ours, lookup.checked(Registry.discover(ours["specDirs"]), args.device))
     found = pipeline.plan(asking, settings, file=name, runtime=runtime, family=family)
     if found is None or not pipeline.apply(config, found, ours, file=name):
         return data

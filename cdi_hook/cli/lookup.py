@@ -10,6 +10,7 @@ import sys
 from cdi_hook import jsonio, ociargs, settings
 from cdi_hook.cli import output
 from cdi_hook.errors import BundleError, os_words
+from cdi_hook.names import parse_qualified_name
 from cdi_hook.registry import Registry
 
 TYPE_CHECKING = False
@@ -67,6 +68,16 @@ def expand(registry: Registry, patterns: Sequence[str]) -> list[str]:
         taken = plain.union(found)
         found.extend([name for name in meant if name not in taken] if meant else [pattern])
     return found
+
+
+def checked(registry: Registry, patterns: Sequence[str]) -> list[str]:
+    """The same, for what takes well-formed names alone. Raises NameSyntaxError, and UnresolvedError for a glob that matches nothing."""
+    names = expand(registry, patterns)
+    for name in names:
+        if is_glob(name):
+            registry.parts([name])
+        parse_qualified_name(name)
+    return names
 
 
 def matches(name: str, patterns: Sequence[str]) -> bool:

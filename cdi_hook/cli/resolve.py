@@ -9,7 +9,7 @@ import argparse
 
 from cdi_hook import jsonio, ociconfig
 from cdi_hook.cli import inject, lookup
-from cdi_hook.errors import CdiError, NameSyntaxError
+from cdi_hook.errors import BundleError, NameSyntaxError
 from cdi_hook.names import parse_qualified_name
 from cdi_hook.registry import Registry
 from cdi_hook.settings import DEFAULTS
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
         edited = data
         if names:
             edited = f"{jsonio.dumps(Registry.discover(args.spec_dir).inject(config, names))}\n".encode()
-    except CdiError as error:
+    except (BundleError, NameSyntaxError) as error:
         error.file = error.file or lookup.config_name(args.config)
         raise
     inject.deliver(args, data, edited)

@@ -18,11 +18,13 @@ _READ_ONLY = "is read-only"
 
 
 def now(change: Change) -> bytes | None:
-    """What is at the path now: bytes, the target of a link, or None."""
+    """What is at the path now: bytes, the target of a link, or None. Raises EngineError when that cannot be read."""
     try:
         return os.fsencode(os.readlink(change.path)) if change.link else _bytes(change.path)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise EngineError(f"cannot be read: {os_words(error)}", file=change.path) from None
 
 
 def _bytes(path: str) -> bytes:
@@ -31,9 +33,14 @@ def _bytes(path: str) -> bytes:
 
 
 def preflight(changes: Iterable[Change]) -> None:
-    """Raise EngineError for the first file that could not be written. Root may do more than a mode says, but ``r--`` is a wish."""
+    """Raise EngineError for the first file that could not be written, or is no longer what the change was made for.
+
+    Root may do more than a mode says, but ``r--`` is a wish.
+    """
     for change in changes:
         place = change.path
+        if now(change) != change.old:
+            raise EngineError("was changed meanwhile", file=place, fix="look at it and try again")
         if os.path.lexists(place) and not os.path.islink(place) and not os.stat(place).st_mode & stat.S_IWUSR:
             mode = stat.S_IMODE(os.stat(place).st_mode)
             fix = "is it made by another program? then change it there, else chmod u+w"

@@ -10,6 +10,7 @@ file may be undone in any order: what the later one remembers is brought up to d
 from __future__ import annotations
 
 import base64
+import dataclasses
 import fcntl
 import hashlib
 import json
@@ -22,6 +23,7 @@ from typing import Any
 from cdi_hook.engines import files, wiring
 from cdi_hook.engines.base import Change, Engine, Plan, Request, Site, hook_key
 from cdi_hook.errors import EngineError, os_words
+from cdi_hook.replace import replace
 
 _NAME = "journal.json"
 _VERSION = 1
@@ -68,8 +70,10 @@ def _save(site: Site, entries: list[Entry]) -> None:
             os.unlink(path)
         return
     text = json.dumps({"version": _VERSION, "entries": entries}, indent=1) + "\n"
-    change = Change(path, None, text.encode("utf-8"), mode=0o600)
-    files.write_all([change])
+    try:
+        replace(path, text.encode("utf-8"), mode=0o600)
+    except OSError as error:
+        raise EngineError(f"the journal cannot be kept: {os_words(error)}", file=path) from None
 
 
 @contextmanager
@@ -154,12 +158,15 @@ class Undo:
         self._seen: dict[str, Change] = {}
         self._directories: list[str] = []
         self.entries = load(site)
+        self._loaded = load(site)
         mine = [entry for entry in self.entries if self._is_mine(entry)]
         for entry in reversed(mine):
             self._take_back(entry)
         if not mine:
             self._strip_unknown()
-        self.changes = [_with(change, self._now[path]) for path, change in self._seen.items() if self._now[path] != change.old]
+        self.changes = [
+            dataclasses.replace(change, new=self._now[path]) for path, change in self._seen.items() if self._now[path] != change.old
+        ]
 
     def _is_mine(self, entry: Entry) -> bool:
         config = self.request.config
@@ -243,6 +250,8 @@ class Undo:
     def write(self) -> str:
         """Do it; how the engine checked the result. Raises EngineError, with everything as it was."""
         with _locked(self.site):
+            if load(self.site) != self._loaded:
+                raise EngineError("another cdi-hook has changed the journal meanwhile", file=self.site.state, fix="try again")
             files.write_all(self.changes)
             checked = ""
             if not self.exact:
@@ -254,7 +263,3 @@ class Undo:
             files.remove_directories(self._directories)
             _save(self.site, self.entries)
         return checked
-
-
-def _with(change: Change, new: bytes | None) -> Change:
-    return Change(change.path, change.old, new, change.kind, change.mode, change.uid, change.gid, change.link)

@@ -15,9 +15,8 @@ import yaml
 
 from cdi_hook import settings
 from cdi_hook.engines.base import WRAPPER, Change, Engine, Request, Site, change, ours, read
-from cdi_hook.errors import CdiError, EngineError, RuntimeNotFoundError, SettingsError
+from cdi_hook.errors import EngineError, RuntimeNotFoundError, SettingsError
 
-DIRECTORY = "/etc/cdi-hook"
 CANDIDATES = ("runc", "crun")
 _HEAD = "# Settings of cdi-hook, written by cdi-hook configure.\n"
 _LINE = re.compile(r"^runtime:.*$", re.MULTILINE)
@@ -37,7 +36,7 @@ class Wiring:
 
 def wire(site: Site, request: Request, engine: Engine) -> Wiring:
     """Decide about settings, link and real runtime of a handler. Raises EngineError or SettingsError; writes nothing."""
-    named = os.path.join(site.at(DIRECTORY), f"{request.handler}.yaml")
+    named = os.path.join(site.at(settings.DIRECTORY), f"{request.handler}.yaml")
     common = stated_runtime(site.settings)
     asked = _absolute(site, request.runtime) if request.runtime else ""
     if os.path.lexists(named) or (asked and common and asked != common):
@@ -149,8 +148,3 @@ def _values(text: str, file: str) -> dict[str, Any]:
     except yaml.YAMLError:
         raise SettingsError("is not YAML", file=file) from None
     return values if isinstance(values, dict) else {}
-
-
-def is_settings_fault(error: CdiError) -> bool:
-    """Is it our settings that are broken, rather than the engine's?"""
-    return isinstance(error, SettingsError)

@@ -248,6 +248,7 @@ def _serve(prepare: Callable[[], Callable[[str], None]], words: int, answers: in
     signal.signal(signal.SIGTERM, life.stop)
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # The parent decides, and undoes first.
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # crun starts hooks with every signal blocked.
     try:
         syscalls.die_with_parent(signal.SIGTERM)
         carry_out = prepare()

@@ -12,7 +12,7 @@ import errno
 import os
 import stat
 
-from cdi_hook.errors import KernelError
+from cdi_hook.errors import CdiError, KernelError
 from cdi_hook.linux import syscalls
 from cdi_hook.linux.syscalls import failure, from_os, held
 
@@ -36,13 +36,13 @@ class Root:
     def open(self, path: str, flags: int = os.O_PATH, *, links: bool = True) -> int:
         """A descriptor of what stands at ``path`` in this tree. ``links=False``: a symbolic link anywhere in it is an error (ELOOP)."""
         resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | (0 if links else RESOLVE_NO_SYMLINKS)
-        return syscalls.openat2(self.fd, path, flags, resolve, what=f"{path} in the container")
+        return syscalls.openat2(self.fd, path, flags, resolve, what=f"/{path.lstrip('/')} in the container")
 
     def make(self, path: str, *, directory: bool) -> int:
         """An ``O_PATH`` descriptor of the file or directory at ``path``; what is missing is made, as the runtimes do for a mount.
 
-        Links are followed inside the tree, a dangling one as well: what it names is made. Raises KernelError, ENOTDIR or EISDIR among
-        others when something of the other kind stands there.
+        Links are followed inside the tree, a dangling one as well: what it names is made. Raises KernelError, and CdiError when
+        something of the other kind stands there.
         """
         parts = components(path)
         for _ in range(len(parts) + 2 * _LINKS):
@@ -56,7 +56,8 @@ class Root:
             if stat.S_ISDIR(os.fstat(fd).st_mode) == directory:
                 return fd
             os.close(fd)
-            raise failure("open", errno.ENOTDIR if directory else errno.EISDIR, f"{path} in the container")
+            stands, wanted = ("a file", "a directory") if directory else ("a directory", "a file")
+            raise CdiError(f"{path} in the container is {stands}, and {wanted} is to be mounted there")
         raise failure("open", errno.ELOOP, f"{path} in the container")
 
     def _make_one(self, parts: list[str], *, directory: bool) -> list[str]:

@@ -59,11 +59,13 @@ class Installed(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def prefix(engines_work: Path) -> Path:
-    """``bin`` of the prefix that packaging/install.sh filled."""
+def prefix(engines_work: Path) -> Iterator[Path]:
+    """``bin`` of the prefix that packaging/install.sh fills. Its uninstall at the end finds nobody who still names us."""
     place = engines_work / "prefix"
-    run("sh", ROOT / "packaging/install.sh", "--prefix", place, "--python", sys.executable, seconds=300)
-    return place / "bin"
+    install = ("sh", ROOT / "packaging/install.sh", "--prefix", place)
+    run(*install, "--python", sys.executable, seconds=300)
+    yield place / "bin"
+    run(*install, "--uninstall")
 
 
 @pytest.fixture(scope="session")
@@ -84,11 +86,13 @@ def specs(engines_work: Path) -> Path:
 
 
 @pytest.fixture
-def installed(prefix: Path, specs: Path, tmp_path: Path) -> Installed:
-    """The installed program with settings of this test's own."""
+def installed(prefix: Path, specs: Path, tmp_path: Path) -> Iterator[Installed]:
+    """The installed program with settings of this test's own; the links of its handlers go at the end."""
     settings = tmp_path / "config.yaml"
     settings.write_text(f"specDirs: [{specs}]\n", encoding="utf-8")
-    return Installed(prefix, settings, tmp_path / "state", specs)
+    yield Installed(prefix, settings, tmp_path / "state", specs)
+    for link in prefix.glob("cdi-runtime-*"):
+        link.unlink()
 
 
 @pytest.fixture

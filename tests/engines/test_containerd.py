@@ -8,7 +8,7 @@ import pytest
 
 from .conftest import FUSE, Installed
 from .cri import CriError
-from .harness import BUSYBOX, Containerd, Images, missing
+from .harness import BUSYBOX, Containerd, Images, missing, run
 
 ABSENT = missing("containerd", "ctr", "curl", "runc")
 pytestmark = pytest.mark.skipif(bool(ABSENT), reason=ABSENT)
@@ -113,3 +113,20 @@ def test_containerd_refuses_a_wrong_type(engine: Containerd, installed: Installe
     assert done.returncode == 1
     assert done.stderr.startswith(f"cdi-hook: {engine.config}: containerd refuses the file: ")
     assert engine.config.read_text(encoding="utf-8") == text
+
+
+def test_an_imported_file_holds_the_cri_table(engine: Containerd, installed: Installed, tmp_path: Path) -> None:
+    """That one is edited, and containerd sees the handler beside all other settings."""
+    text = engine.config.read_text(encoding="utf-8")
+    cri = text.index('[plugins."io.containerd.grpc.v1.cri"]')
+    imported = tmp_path / "cri.toml"
+    imported.write_text("version = 2\n" + text[cri:], encoding="utf-8")
+    engine.config.write_text(text[:cri].replace("version = 2", f'version = 2\nimports = ["{tmp_path}/*.toml"]'), encoding="utf-8")
+    before = imported.read_bytes()
+    assert f"changed {imported}" in configure(engine, installed)
+    dumped = run("containerd", "-c", engine.config, "config", "dump").stdout
+    assert ".runtimes.cdi]" in dumped
+    assert ".runtimes.runc]" in dumped
+    assert "restrict_oom_score_adj = true" in dumped
+    installed.hook("unconfigure", "containerd", "--config", engine.config)
+    assert imported.read_bytes() == before

@@ -98,3 +98,24 @@ def test_rootless(engines_work: Path, images: Images, installed: Installed, name
         assert failed.returncode == 126  # podman's number for any error of a runtime
         assert "acme.com/nic=9" in failed.stderr
         installed.hook("unconfigure", "podman", "--handler", PREFIX, "--config", engine.config)
+
+
+def test_a_user_configures_podman(
+    engines_work: Path, images: Images, installed: Installed, named_settings: Path, tmp_path: Path, home: Path
+) -> None:
+    """Without any root's help but the settings and the link: a drop-in below the user's own configuration, and a journal there."""
+    settings_for(named_settings, "runc", installed)
+    link = installed.bin / f"cdi-runtime-{PREFIX}"
+    link.symlink_to("cdi-runtime")
+    user = f"{PREFIX}u"
+    with Podman(engines_work / tmp_path.name[-12:], images, user=user, home=home, own_config=True) as engine:
+        tool = engine.as_user(installed.bin / "cdi-hook")
+        done = run(*tool, "configure", "podman", "--handler", PREFIX, "--set-default", env=engine.env)
+        dropin = home / ".config/containers/containers.conf.d/99-cdi-hook.conf"
+        assert done.stdout.splitlines()[0] == f"wrote {dropin}"
+        ran = engine.podman(*RUN, f"cdi.k8s.io/x={FULL}", BUSYBOX, "sh", "-c", "echo $CDIH6; cat /cdih6/data")
+        assert ran.stdout == "full\nfrom the host\n"
+        assert run(*tool, "doctor", env=engine.env, check=False).stdout.count(f"handler {PREFIX} -> {link} (real runtime") == 1
+        run(*tool, "unconfigure", "podman", "--handler", PREFIX, env=engine.env)
+        assert not dropin.parent.exists()
+        assert not (home / ".local/state/cdi-hook").exists()

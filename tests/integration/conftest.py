@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from cdi_hook import index
+from cdi_hook import index, indexwriter
 
 ROOT = Path(__file__).parents[2]
 PREFIX = "cdih8-"
@@ -49,8 +49,22 @@ def ground() -> Iterator[Path]:
     needs_root()
     path = Path(tempfile.mkdtemp(prefix=PREFIX))
     path.chmod(0o755)
+    home = Path(index.SYSTEM_HOME)
+    was_there = home.is_dir()
     yield path
+    forget(home, path, everything=not was_there)
     shutil.rmtree(path)
+
+
+def forget(home: Path, ground: Path, *, everything: bool) -> None:
+    """Remove what the wrapper remembers: of our specs, or everything if nothing was there before us."""
+    if everything:
+        shutil.rmtree(home, ignore_errors=True)
+        return
+    for memory in home.glob("index-*"):
+        with contextlib.suppress(OSError):  # another process rebuilds it, or has swept it
+            if all(directory.startswith(f"{ground}/") for directory in indexwriter._dirs_of(str(memory))):
+                memory.unlink()
 
 
 @pytest.fixture(scope="session")
@@ -222,7 +236,6 @@ def made(ground: Path, rootfs: Path, wrapper: Path, runtime: str) -> Iterator[Bu
     bundle.path.chmod(0o755)
     yield bundle
     bundle("delete", "--force", bundle.id)
-    Path(index.SYSTEM_HOME, index._file_name([str(bundle.specs)])).unlink(missing_ok=True)
     assert [path for path in Path("/sys/fs/cgroup").glob(f"*/{bundle.id}") if path.is_dir()] == []
 
 

@@ -25,7 +25,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import yaml
 
@@ -37,6 +37,7 @@ FUSE = {"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229}
 _MAPPED = 100000
 """Root of the container is this user of the host, in the bundles with a user namespace."""
 
+B = TypeVar("B", bound="Bundle")
 Completed = subprocess.CompletedProcess[str]
 
 
@@ -181,14 +182,14 @@ class Bundle:
         options = ["--cgroup-manager", "cgroupfs"] if self.runtime.name == "crun" else []
         return self.wrap + self.runtime.view(self.runtime.name, *options, "--root", str(self.work / "state"), *argv)
 
-    def call(self, *argv: str, seconds: int = 60) -> Completed:
+    def call(self, *argv: str, stdin: str = "", seconds: int = 60) -> Completed:
         """One command of the runtime."""
         return subprocess.run(
             self.argv(*argv),
             capture_output=True,
             text=True,
             env=CLEAN,
-            input="",  # not /dev/null: crun gives its standard streams to the container's user, the host's node included
+            input=stdin,  # never /dev/null: crun gives its standard streams to the container's user, the host's node included
             timeout=seconds,
             preexec_fn=allow_memlock if self.runtime == ("crun", 2) else None,
         )
@@ -223,7 +224,7 @@ class Bundle:
             return []
         return [json.loads(line)["msg"] for line in self.log.read_text(encoding="utf-8").splitlines()]
 
-    def __enter__(self) -> Bundle:
+    def __enter__(self: B) -> B:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -288,13 +289,28 @@ def tree(path: Path) -> list[tuple[str, int, int, int, int]]:
 @contextlib.contextmanager
 def unchanged_host(*watched: Path) -> Iterator[None]:
     """Nothing of ours is left on the host afterwards: no mount (all that these tests mount has ``cdih5`` in its line, wherever it
-    would be attached), and no file or node in the watched directories."""
+    would be attached), no file or node in the watched directories, and no change of the nodes in ``/dev`` that a container has too."""
 
     def look() -> tuple[object, ...]:
         lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
-        return [line for line in lines if PREFIX in line], [tree(path) for path in watched]
+        return (
+            [line for line in lines if PREFIX in line],
+            [tree(path) for path in watched],
+            [_identity(Path("/dev", name)) for name in _NODES],
+        )
 
     before = look()
     yield
     after = look()
     assert after == before
+
+
+_NODES = ("null", "zero", "full", "random", "urandom", "tty", "fuse", "acme", "pipe", "one", "victim")
+
+
+def _identity(path: Path) -> tuple[int, ...] | None:
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    return status.st_mode, status.st_uid, status.st_gid, status.st_rdev, status.st_ino

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import time
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,15 @@ def host_node(bundle: Bundle, name: str, *, mode: int = 0o600) -> Path:
     return path
 
 
+def add_other(bundle: Bundle) -> None:
+    """A node of the host (hw_random) comes in by a plain mount of the config, which no cgroup rule goes with: opening it says EPERM while
+    the cgroup forbids it, and works, or says ENODEV, when it does not."""
+    other = bundle.host / "other"
+    os.mknod(other, 0o666 | stat.S_IFCHR, os.makedev(10, 183))
+    os.chmod(other, 0o666)
+    bundle.config["mounts"].append({"destination": "/dev/other", "type": "bind", "source": str(other), "options": ["bind"]})
+
+
 def fuse(bundle: Bundle, **more: Any) -> dict[str, Any]:
     """A CDI device node that the host has under another name."""
     return {"path": "/dev/acme", "hostPath": str(host_node(bundle, "node")), "permissions": "rw", **more}
@@ -41,7 +51,7 @@ def fuse(bundle: Bundle, **more: Any) -> dict[str, Any]:
 def test_node_has_its_owner_and_mode_and_opens(runtime: Runtime, userns: bool) -> None:
     with Bundle(runtime, userns=userns) as bundle:
         bundle.write_spec({"deviceNodes": [fuse(bundle, path="/dev/acme/one", fileMode=0o640, uid=0, gid=7)]})
-        with unchanged_host(bundle.host, Path("/dev")):
+        with unchanged_host(bundle.host):
             done = bundle.run("stat -c '%F %a %u %g %t:%T' /dev/acme/one; stat -c '%a' /dev/acme\n" + opens("/dev/acme/one"))
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.splitlines() == ["character special file 640 0 7 a:e5", "755", "/dev/acme/one: opened"]
@@ -51,12 +61,8 @@ def test_node_has_its_owner_and_mode_and_opens(runtime: Runtime, userns: bool) -
 @every_runtime
 @either_user
 def test_node_that_nobody_granted_stays_refused(runtime: Runtime, userns: bool) -> None:
-    """A node of the host comes in by a plain mount of the config, which no cgroup rule goes with: the hook must not open that way."""
     with Bundle(runtime, userns=userns) as bundle:
-        other = bundle.host / "other"
-        os.mknod(other, 0o666 | stat.S_IFCHR, os.makedev(10, 183))
-        os.chmod(other, 0o666)
-        bundle.config["mounts"].append({"destination": "/dev/other", "type": "bind", "source": str(other), "options": ["bind"]})
+        add_other(bundle)
         bundle.write_spec({"deviceNodes": [fuse(bundle)]})
         done = bundle.run(opens("/dev/acme", "/dev/other"))
         assert done.stdout.splitlines() == ["/dev/acme: opened", "/dev/other: sh: can't open /dev/other: Operation not permitted"]
@@ -105,7 +111,12 @@ def test_mounts_have_their_options(runtime: Runtime, userns: bool) -> None:
                     {"hostPath": f"{here}/file", "containerPath": "/made/here/file.conf", "options": ["bind", "ro"]},
                     {"hostPath": f"{here}/dir", "containerPath": "/opt/dir", "options": ["rbind", "ro", *options, "noatime", "rslave"]},
                     {"hostPath": f"{here}/file", "containerPath": "/etc/passwd", "type": "bind"},
-                    {"hostPath": "cdih5-tmpfs", "containerPath": "/scratch", "type": "tmpfs", "options": [*options, "size=64k", "mode=1777"]},
+                    {
+                        "hostPath": "cdih5-tmpfs",
+                        "containerPath": "/scratch",
+                        "type": "tmpfs",
+                        "options": [*options, "size=64k", "mode=1777"],
+                    },
                 ]
             }
         )
@@ -245,16 +256,20 @@ def test_read_only_root(runtime: Runtime) -> None:
         assert done.stdout.splitlines() == ["/not/there", "read-only"]
 
 
-def test_grant_survives_an_update_of_the_limits() -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_grant_survives_an_update_of_the_limits(version: int) -> None:
     """``runc update`` leaves the device rules alone, on both versions of cgroups."""
-    for version in (1, 2):
-        with Bundle(Runtime("runc", version)) as bundle:
-            bundle.write_spec({"deviceNodes": [fuse(bundle)]})
-            bundle.write("sleep 1000")
-            created = bundle.call("create", "--bundle", str(bundle.work / "bundle"), "--pid-file", f"{bundle.work}/pid", bundle.id)
-            assert created.returncode == 0, created.stderr
-            bundle.call("start", bundle.id)
-            before = bundle.call("exec", bundle.id, "sh", "-c", opens("/dev/acme"))
-            updated = bundle.call("update", "--pids-limit", "100", bundle.id)
-            after = bundle.call("exec", bundle.id, "sh", "-c", opens("/dev/acme"))
-            assert (before.stdout, after.stdout) == ("/dev/acme: opened\n",) * 2, updated.stderr
+    with Bundle(Runtime("runc", version)) as bundle:
+        bundle.write_spec({"deviceNodes": [fuse(bundle)]})
+        running = bundle.start("echo runs; exec sleep 1000")
+        end = time.monotonic() + 20
+        while (bundle.work / "output").read_text(encoding="utf-8") != "runs\n":
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        before = bundle.call("exec", bundle.id, "sh", "-c", opens("/dev/acme"))
+        updated = bundle.call("update", "--resources", "-", bundle.id, stdin="{}")
+        after = bundle.call("exec", bundle.id, "sh", "-c", opens("/dev/acme"))
+        assert (updated.returncode, updated.stderr) == (0, "")
+        assert (before.stdout, after.stdout) == ("/dev/acme: opened\n",) * 2
+        bundle.call("delete", "--force", bundle.id)
+        running.communicate(timeout=20)

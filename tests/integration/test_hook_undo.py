@@ -40,7 +40,9 @@ def look():
             rules.append([path, bpf.Filter(fd, path).programs()])
     dev = "/proc/%d/root" % process.pid
     names = subprocess.run(["nsenter", "-t", str(process.pid), "-m", "ls", "-lnR", {rootfs!r} + "/dev"], capture_output=True, text=True)
-    return [process.read("mountinfo"), open("/proc/self/mountinfo").read(), rules, names.stdout]
+    tables = [process.read("mountinfo"), open("/proc/self/mountinfo").read()]
+    # Everything here has this word in it; other mounts of the host come and go.
+    return [[line for line in table.splitlines() if {word!r} in line] for table in tables] + [rules, names.stdout]
 
 before = look()
 done = subprocess.run([{door!r}, "createRuntime"], input=state, capture_output=True)
@@ -54,7 +56,7 @@ def watch(bundle: Bundle) -> Path:
     """Put a watcher around the door. Returns the file of what it saw: exit status, message, before, after."""
     out = bundle.work / "seen.json"
     watcher = bundle.work / "watcher"
-    places = {"root": str(ROOT), "rootfs": str(bundle.rootfs), "door": str(bundle.door), "out": str(out), "name": bundle.id}
+    places = {"root": str(ROOT), "rootfs": str(bundle.rootfs), "door": str(bundle.door), "out": str(out), "name": bundle.id, "word": PREFIX}
     watcher.write_text(_AROUND.format(**places), encoding="utf-8")
     watcher.chmod(0o755)
     bundle.config["hooks"]["createRuntime"][0]["path"] = str(watcher)
@@ -94,7 +96,7 @@ def test_failure_at_the_end_is_undone(runtime: Runtime, userns: bool, stage: str
         edits["hooks"] = [{"hookName": stage, "path": failing}]
         bundle.write_spec(edits)
         out = watch(bundle)
-        with unchanged_host(bundle.host, Path("/dev")):
+        with unchanged_host(bundle.host):
             done = bundle.run("echo started")
         assert done.returncode != 0
         assert "started" not in done.stdout
@@ -102,9 +104,7 @@ def test_failure_at_the_end_is_undone(runtime: Runtime, userns: bool, stage: str
         said = f"{bundle.work}/cdi/acme.json: acme.com/thing=one: {failing} ended with exit status 3: the driver is not loaded"
         assert (status, message) == (1, f"cdi-hook: {said}\n")
         assert bundle.said() == [said]
-        assert after[0] == before[0]
-        assert [line for line in after[1].splitlines() if PREFIX in line] == [line for line in before[1].splitlines() if PREFIX in line]
-        assert after[2] == before[2]
+        assert after[:3] == before[:3]
         assert before[2] != []
         # What stays is an empty directory, as the runtimes leave one: /dev/acme.
         assert "null" in before[3]
@@ -125,7 +125,7 @@ def test_failure_in_the_middle_is_undone(runtime: Runtime) -> None:
         out = watch(bundle)
         assert bundle.run("echo started").returncode != 0
         status, message, before, after = json.loads(out.read_text(encoding="utf-8"))
-        reason = "open on /busy in the container: is a directory (EISDIR)"
+        reason = "/busy in the container is a directory, and a file is to be mounted there"
         assert (status, message) == (1, f"cdi-hook: {bundle.work}/cdi/acme.json: acme.com/thing=one: {reason}\n")
         assert (after[0], after[2]) == (before[0], before[2])
         assert " one\n" not in after[3]
@@ -154,7 +154,7 @@ def test_killed_half_way_leaves_nothing(runtime: Runtime, stage: str, by: str) -
         bundle.write_spec(edits)
         if by == "runtime":
             bundle.config["hooks"]["createRuntime"][0]["timeout"] = 1
-        with unchanged_host(Path("/dev")):
+        with unchanged_host():
             running = bundle.start("echo started")
             assert running.stdin is not None
             running.stdin.close()
@@ -167,7 +167,6 @@ def test_killed_half_way_leaves_nothing(runtime: Runtime, stage: str, by: str) -
         end = time.monotonic() + 5
         while processes_with(str(bundle.work)) and time.monotonic() < end:
             time.sleep(0.05)
-        if processes_with(str(bundle.work)): print(os.popen("ps -eo pid,ppid,stat,wchan:25,cmd | grep cdih5-").read())
         assert processes_with(str(bundle.work)) == []
         assert cgroup_directories(bundle.id) == []
 
@@ -187,7 +186,9 @@ def door_of(bundle: Bundle) -> int:
 def test_asked_to_stop_it_undoes(runtime: Runtime) -> None:
     with Bundle(runtime) as bundle:
         edits = everything(bundle)
-        edits["hooks"] = [{"hookName": "createContainer", "path": script(bundle, "waiting", f"echo waits >{bundle.host}/waits; sleep 1000")}]
+        edits["hooks"] = [
+            {"hookName": "createContainer", "path": script(bundle, "waiting", f"echo waits >{bundle.host}/waits; sleep 1000")}
+        ]
         bundle.write_spec(edits)
         out = watch(bundle)
         running = bundle.start("echo started")

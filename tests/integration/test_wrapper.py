@@ -216,9 +216,22 @@ def test_descriptors_and_standard_input_reach_the_container(bundle: Bundle, tmp_
     assert (done.status, done.out) == (0, "variable=injected\nthree=descriptor three\ninput=from the engine\n"), done
 
 
+def test_the_container_is_the_one_that_the_runtime_alone_would_make(bundle: Bundle) -> None:
+    """Signals, limits, mask and descriptors: nothing of the interpreter's shows, and crun would hand on an ignored SIGPIPE."""
+    bundle.spec("acme.com/dev", "0", {"env": ["CDI_TEST=injected"]})
+    bundle.script("grep ^Sig[BI] /proc/self/status; umask; ulimit -a; ls /proc/self/fd; env | grep -v CDI_TEST")
+    bundle.ask("acme.com/dev=0")
+    bundle.write()
+    wrapped = bundle.run()
+    assert "CDI_TEST=injected" in bundle.file.read_text()
+    bundle.wrapper = Path(bundle.runtime)
+    bundle.write()
+    assert wrapped == bundle.run()
+    assert wrapped.status == 0
+
+
+@pytest.mark.parametrize("runtime", ["crun"], indirect=True)
 def test_crun_with_another_config(bundle: Bundle) -> None:
-    if not bundle.runtime.endswith("crun"):
-        pytest.skip("runc has no --config")
     bundle.spec("acme.com/dev", "0", {"env": ["CDI_TEST=injected"]})
     bundle.script('echo "variable=$CDI_TEST"')
     bundle.ask("acme.com/dev=9")

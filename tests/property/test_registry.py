@@ -20,7 +20,7 @@ _few = settings(max_examples=60, deadline=None)
 
 _kinds = st.sampled_from(["acme.com/gpu", "acme.com/nic", "other.org/gpu"])
 _device_names = st.sampled_from(["0", "1", "a"])
-_words = st.text("aZ 9é\"'\\:#-{\u2028", max_size=5)
+_words = st.text("aZ 9é\"'\\:#-{\n\U0001f600", max_size=5)
 _paths = st.text("abc.", min_size=1, max_size=4).map("/".__add__)
 _edits = st.fixed_dictionaries(
     {},

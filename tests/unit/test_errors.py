@@ -73,7 +73,7 @@ def test_attributes_are_kept() -> None:
     ("kind", "base"),
     [
         *((kind, "CdiError") for kind in ("SpecError", "NameSyntaxError", "UnresolvedError", "ConflictError", "SettingsError")),
-        *((kind, "CdiError") for kind in ("PolicyError", "BundleError", "RuntimeNotFoundError", "EngineError")),
+        *((kind, "CdiError") for kind in ("BundleError", "RuntimeNotFoundError", "EngineError")),
         *((kind, "CdiError") for kind in ("KernelError", "FaultsError")),
         ("VersionError", "SpecError"),
         ("StaleError", "SpecError"),

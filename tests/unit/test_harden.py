@@ -255,6 +255,12 @@ def test_mount_held_in_a_user_namespace(options: list[str], has: list[str], held
     assert held_kinds({"mounts": [{**MOUNT, "options": options}]}, config, mapped=True) == {"mount": held}
 
 
+@pytest.mark.parametrize("more", [{}, {"options": ["idmap"]}, {"options": ["ro"]}], ids=["raw", "mapped", "with the engine's options"])
+def test_mount_by_type_alone_held_in_a_user_namespace(more: dict[str, Any]) -> None:
+    config = {"linux": USER_NAMESPACE, "mounts": [{"destination": "/c", "type": "bind", "source": "/h", **more}]}
+    assert held_kinds({"mounts": [{"hostPath": "/h", "containerPath": "/c", "type": "bind"}]}, config, mapped=True) == {"mount": True}
+
+
 HOOK = {"hookName": "createContainer", "path": "/h", "args": ["h", "x"]}
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cdi_hook import edits, features, host, index, pipeline
+from cdi_hook import edits, features, host, index, indexwriter, pipeline
 from cdi_hook.errors import BundleError, CdiError, FaultsError, NameSyntaxError, UnresolvedError
 from tests.unit.world import Config, World, asking
 
@@ -234,7 +234,7 @@ def test_names_that_nobody_knows_are_in_one_message(world: World) -> None:
 def test_the_index_and_the_specs_give_the_same(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     names = ["acme.com/gpu=1", "acme.com/null=0", "acme.com/gpu=0"]
     from_specs = pipeline._cold_resolve([str(world.specs)], names)
-    monkeypatch.setattr(index, "_GRAIN", -(10**12))  # as if the specs were old
+    monkeypatch.setattr(indexwriter, "_GRAIN", -(10**12))  # as if the specs were old
     assert pipeline._cold_resolve([str(world.specs)], names) == from_specs
     assert index.parts([str(world.specs)], names) == from_specs
     monkeypatch.setattr(pipeline, "_cold_resolve", None)

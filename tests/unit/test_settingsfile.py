@@ -39,7 +39,11 @@ GOOD: list[tuple[str, str, dict[str, Any]]] = [
     ("quoted", 'runtime: "/opt/my runc"\n', {"runtime": "/opt/my runc"}),
     ("a comment behind", "runtime: /usr/bin/krun # not crun\n", {"runtime": "/usr/bin/krun"}),
     ("a list of lines", "specDirs:\n- /a\n- /b c\n", {"specDirs": ["/a", "/b c"]}),
-    ("a group on one line", "log: {file: /l, level: debug, format: text}\n", {"log.file": "/l", "log.level": "debug", "log.format": "text"}),
+    (
+        "a group on one line",
+        "log: {file: /l, level: debug, format: text}\n",
+        {"log.file": "/l", "log.level": "debug", "log.format": "text"},
+    ),
     ("a group with everything commented out", "log:\n#  file: /l\n", {}),
     ("no log, said outright", 'log:\n  file: ""\n', {}),
     (
@@ -154,7 +158,18 @@ def test_a_key_twice_is_refused() -> None:
 
 def test_the_plain_reader_and_the_parser_agree() -> None:
     """On texts made of lines, plain ones and ones that are almost: what the plain reader takes, it takes for the same."""
-    lines = ["# x", "", "enabled: false", "runtime: /usr/bin/crun", "specDirs: [/a, /b]", "log:", "  file: /l", "  level: debug", "stale: warn", "  x: 1"]
+    lines = [
+        "# x",
+        "",
+        "enabled: false",
+        "runtime: /usr/bin/crun",
+        "specDirs: [/a, /b]",
+        "log:",
+        "  file: /l",
+        "  level: debug",
+        "stale: warn",
+        "  x: 1",
+    ]
     plain = 0
     for chosen in itertools.chain.from_iterable(itertools.product(lines, repeat=length) for length in (1, 2, 3)):
         data = "".join(f"{line}\n" for line in chosen).encode()

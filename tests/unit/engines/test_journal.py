@@ -143,6 +143,29 @@ def test_a_failed_write_takes_the_others_back(host: Path, site: Site, configure:
     assert journal.load(site) == []
 
 
+def test_a_file_that_changed_after_the_plan(host: Path, site: Site) -> None:
+    """Between reading and writing somebody else wrote: their change is not lost."""
+    config = write(host, CONFIG, PLAIN)
+    engine = engines.load("containerd")
+    plan = engine.plan(site, Request(), site.wrapper)
+    config.write_text(PLAIN + "# theirs\n", encoding="utf-8")
+    with pytest.raises(EngineError) as caught:
+        journal.apply(site, engine, Request(), plan)
+    assert str(caught.value) == f"{config}: was changed meanwhile; look at it and try again"
+    assert config.read_text(encoding="utf-8") == PLAIN + "# theirs\n"
+    assert journal.load(site) == []
+
+
+def test_two_undos_at_once(host: Path, site: Site, configure: Configure) -> None:
+    """The second one worked from a journal that is no longer true."""
+    write(host, CONFIG, PLAIN)
+    configure("containerd")
+    first, second = (journal.Undo(site, engines.load("containerd"), Request()) for _ in range(2))
+    first.write()
+    with pytest.raises(EngineError, match="another cdi-hook has changed the journal meanwhile; try again"):
+        second.write()
+
+
 def _symlink(path: Path) -> None:
     path.rename(f"{path}.real")
     path.symlink_to(f"{path}.real")
