@@ -56,9 +56,17 @@ def to_oci(parts: Iterable[Part], config: dict[str, Any], lstat: Lstat, mappings
     user = _dict(_dict(config, "process"), "user", "process.user")
     mappings = mappings if has_user_namespace(config) else ()
     ops: list[Op] = [("env", text, origin) for origin, edits in parts for text in edits.get("env", ())]
+    seen: dict[str, HostNode | None] = {}
+
+    def host(path: str) -> HostNode | None:
+        # The devices of one vendor share nodes.
+        if path not in seen:
+            seen[path] = lstat(path)
+        return seen[path]
+
     for origin, edits in parts:
         for at, node in enumerate(edits.get("deviceNodes", ())):
-            ops.extend(_node_ops(node, f"deviceNodes[{at}]", origin, user, lstat))
+            ops.extend(_node_ops(node, f"deviceNodes[{at}]", origin, user, host))
     for origin, edits in parts:
         for net in edits.get("netDevices", ()):
             ops.append(("net", (net["hostInterfaceName"], {"name": net["name"]}), origin))
@@ -185,7 +193,7 @@ def winners(ops: Iterable[Op]) -> list[Op]:
         elif kind == "hook":
             key = repr((value[0], sorted(value[1].items())))
         elif kind == "rule":
-            key = repr(sorted(value.items()))
+            key = tuple(value.values())  # made here, so always in one order
         else:
             key = value
         if kind in ("node", "mount"):
@@ -198,10 +206,12 @@ def winners(ops: Iterable[Op]) -> list[Op]:
 def _env(config: dict[str, Any], text: str) -> tuple[str, Any]:
     env = _list(_object(config, "process", "process"), "env", "process.env")
     name = text.partition("=")[0]
+    start = f"{name}="
     for at in range(len(env) - 1, -1, -1):
-        if isinstance(env[at], str) and env[at].partition("=")[0] == name:
-            old, env[at] = env[at], text
-            return f"/process/env/{at}", old
+        entry = env[at]
+        if isinstance(entry, str) and (entry.startswith(start) or entry == name):
+            env[at] = text
+            return f"/process/env/{at}", entry
     env.append(text)
     return f"/process/env/{len(env) - 1}", None
 
@@ -281,6 +291,8 @@ def _depth(mount: Any) -> int:
     path = mount.get("destination") if isinstance(mount, dict) else None
     if not isinstance(path, str):
         return 0
+    if path[:1] == "/" and path[-1] != "/" and "//" not in path and "/." not in path:
+        return path.count("/")  # clean, as nearly all are
     parts: list[str] = []
     for part in path.split("/"):
         if part == "..":

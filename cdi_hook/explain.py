@@ -260,7 +260,9 @@ def describe(op: Op) -> str:
         return f"{value[0]} as {value[1]['name']}"
     if kind == "mount":
         options = ",".join([*([value["type"]] if value.get("type") else []), *value.get("options", ())])
-        return f"{value['source']} at {value['destination']}" + (f" ({options})" if options else "")
+        source = value["source"]
+        place = source if source == value["destination"] else f"{source} at {value['destination']}"
+        return f"{place} ({options})" if options else place
     if kind == "hook":
         stage, hook = value
         # The first argument is the program's name once more.

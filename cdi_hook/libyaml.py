@@ -28,10 +28,10 @@ def load() -> tuple[Any, Any, Any]:
         try:
             # Our launchers start Python so. An embedder's process gets the whole of PyYAML, which it may want itself.
             if not (sys.flags.isolated and sys.flags.no_site and "yaml" not in modules and _import_alone()):
-                import yaml._yaml
+                import yaml._yaml  # noqa: F401 # it is taken from sys.modules
         except ImportError as missing:
             raise CdiError(f"YAML cannot be read: {missing}", fix="install PyYAML with its C extension (Debian: python3-yaml)") from None
-    return modules["yaml._yaml"].CParser, modules["yaml.error"].YAMLError, modules["yaml.events"]  # type: ignore[attr-defined]
+    return modules["yaml._yaml"].CParser, modules["yaml.error"].YAMLError, modules["yaml.events"]
 
 
 def _import_alone() -> bool:
@@ -56,7 +56,7 @@ def _import_alone() -> bool:
             module: Any = type(sys)(f"yaml.{name}")
             setattr(module, class_, type(class_, (yaml.error.MarkedYAMLError,), {}))
             setattr(package, name, module)
-        import yaml._yaml  # noqa: F401 # it stays in sys.modules
+        import yaml._yaml  # it stays in sys.modules
     except (ImportError, AttributeError):
         return False
     finally:

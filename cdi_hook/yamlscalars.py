@@ -49,7 +49,7 @@ def _is_float(text: str) -> bool:
     mantissa, exponent_follows, exponent = text.replace("E", "e").partition("e")
     if exponent_follows and not _is_digits(exponent[1:] if exponent[:1] in ("+", "-") else exponent):
         return False
-    whole, point, part = (mantissa[1:] if mantissa[:1] in ("+", "-") else mantissa).partition(".")
+    whole, _, part = (mantissa[1:] if mantissa[:1] in ("+", "-") else mantissa).partition(".")
     return (_is_digits(whole) or not whole) and (_is_digits(part) or not part) and bool(whole or part)
 
 

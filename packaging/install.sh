@@ -114,7 +114,7 @@ build() {
     fail "pip could not install the dependencies"
   fi
   rm -rf -- "$1/pip.log" "$1/venv" "$1/lib/bin"
-  cp -R -- "$source/cdi_hook" "$1/lib/cdi_hook"
+  cp -R -- "$source/cdi_hook" "$source/hooks.d" "$1/lib/"
   find "$1/lib" -name __pycache__ -type d -prune -exec rm -rf -- {} +
   "$python" -I -B "$source/packaging/join.py" --source "$1/lib" --lib "$2/lib" --output "$1/hot.pyc"
   "$python" -I -B "$source/packaging/launcher.py" --python "$real_python" --hot "$2/hot.pyc" --grep "$(fast_grep)" >"$1/bin/cdi-runtime"

@@ -135,6 +135,8 @@ def _request(engine: Engine, args: argparse.Namespace) -> Request:
         raise EngineError(
             "says nothing to a hook: the engine's own runtime stays", field="--runtime" if get("runtime") else "--set-default"
         )
+    if get("pod_annotations") and engine.name != "containerd":
+        raise EngineError(f"{engine.name} has no such choice: only containerd keeps annotations back", field="--pod-annotations")
     return Request(
         handler=args.handler,
         config=args.config,

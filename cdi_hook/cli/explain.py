@@ -205,7 +205,8 @@ def _access(entries: list[Report]) -> Iterator[str]:
 
 def _verdict(report: Report) -> Iterator[str]:
     words, style = _VERDICTS[report["verdict"]]
-    edits = sum(entry["state"] == "applied" for entry in report["edits"])
+    # A rule comes with its node.
+    edits = sum(entry["state"] == "applied" and entry["kind"] != "rule" for entry in report["edits"])
     tail = f", with {edits} edit{'' if edits == 1 else 's'}." if report["verdict"] == "edited" else ":" if report["reasons"] else "."
     yield ""
     yield output.paint(f"{words}{tail}", style)

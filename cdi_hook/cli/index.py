@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import time
 
 from cdi_hook import index
@@ -48,8 +47,8 @@ def _rebuild(dirs: list[str]) -> int:
             print(f"{len(registry.devices())} devices of {len(registry.specs)} files are indexed")
             return 0
         if time.monotonic() > deadline:
-            where = index.SYSTEM_HOME if os.geteuid() == 0 else "$XDG_RUNTIME_DIR/cdi-hook"
-            output.complain(f"the index cannot be written to {where}, or the specs change all the time; requests read the specs instead")
+            reason = f"the index cannot be written to {index.home_directory()}, or the specs change all the time"
+            output.complain(f"{reason}; requests read the specs instead")
             return 1
         time.sleep(0.1)
 

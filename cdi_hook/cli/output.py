@@ -38,7 +38,7 @@ def complain(message: str) -> None:
 
 
 def coloured() -> bool:
-    """Whether standard output is a terminal that may be coloured (https://no-color.org)."""
+    """Whether standard output is a terminal that may be coloured."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 

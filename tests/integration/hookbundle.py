@@ -29,6 +29,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import yaml
 
+from cdi_hook import index
+
 ROOT = Path(__file__).parents[2]
 PREFIX = "cdih5"
 CLEAN = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C.UTF-8"}
@@ -120,8 +122,8 @@ def base_config() -> dict[str, Any]:
     return config
 
 
-def write_door(path: Path, module: str) -> Path:
-    """A launcher for one door, as the installed one starts it: no environment, no site, one directory more."""
+def write_door(path: Path) -> Path:
+    """A ``cdi-hook`` that runs from the source tree, started as the installed one: no environment, no site, its own directories."""
     library = Path(yaml.__file__).parents[1]
     python = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
     text = f"""#!{python} -IS
@@ -129,8 +131,8 @@ import sys
 sys.dont_write_bytecode = True
 sys.path[:0] = [{str(ROOT)!r}]
 sys.path.append({str(library)!r})
-from cdi_hook.{module} import main
-sys.exit(main(sys.argv))
+from cdi_hook.__main__ import main
+sys.exit(main())
 """
     path.write_text(text, encoding="utf-8")
     path.chmod(0o755)
@@ -154,7 +156,7 @@ class Bundle:
         (self.work / "cdi").mkdir()
         self.settings = self.work / "settings.yaml"
         self.settings.write_text(f"specDirs: [{self.work}/cdi]\nlog:\n  file: {self.log}\n{settings}", encoding="utf-8")
-        self.door = write_door(self.work / "cdi-hook", "hook")
+        self.door = write_door(self.work / "cdi-hook")
         self.config = base_config()
         self.config["annotations"] = {"cdi.k8s.io/test": NAME}
         self.config["linux"]["cgroupsPath"] = f"/{PREFIX}/{self.id}"
@@ -235,7 +237,16 @@ class Bundle:
                 os.kill(pid, signal.SIGKILL)
         for point in reversed(mounts(self.work)):
             subprocess.run(["umount", "-l", point], check=False)
+        forget([f"{self.work}/cdi"])
         shutil.rmtree(self.work)
+
+
+def forget(directories: list[str]) -> None:
+    """Remove what the door remembers of these spec directories."""
+    home = Path(index.SYSTEM_HOME)
+    (home / index.file_name(directories)).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        home.rmdir()
 
 
 def cgroup_directories(name: str) -> list[Path]:

@@ -95,14 +95,14 @@ def test_container_in_the_hosts_mount_namespace(runtime: Runtime) -> None:
         bundle.write_spec({"mounts": [{"hostPath": f"{bundle.host}/dir", "containerPath": "/opt", "options": ["bind"]}]})
         state = {"ociVersion": "1.0.2", "id": "x", "pid": os.getpid(), "bundle": str(bundle.work / "bundle"), "annotations": {}}
         bundle.write("true")
-        done = door(bundle, json.dumps(state))
+        done = call(bundle, json.dumps(state))
         assert done == (
             1,
             "cdi-hook: the container has no mount namespace of its own: what is put into it would show on the host\n",
         )
 
 
-def door(bundle: Bundle, stdin: str) -> tuple[int, str]:
+def call(bundle: Bundle, stdin: str) -> tuple[int, str]:
     """Call the hook by hand. Returns exit status and standard error."""
     env = {"CDI_HOOK_CONFIG": str(bundle.settings)}
     done = subprocess.run([bundle.door, "createRuntime"], input=stdin, capture_output=True, text=True, env=env, check=False)
@@ -122,14 +122,14 @@ print(done.returncode, log.recv(65536).decode())
 """
 
 
-@pytest.mark.parametrize("module", ["hook", "precreate"])
-def test_message_goes_to_syslog(module: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("door", ["createRuntime", "precreate"])
+def test_message_goes_to_syslog(door: str, tmp_path: Path) -> None:
     """In a mount namespace with a /dev of its own, where this test is the system's log."""
-    program = write_door(tmp_path / "cdi-hook", module)
+    program = write_door(tmp_path / "cdi-hook")
     (tmp_path / "listen.py").write_text(_LISTEN, encoding="ascii")
     (tmp_path / "settings.yaml").write_text("nonsense: 1\n", encoding="ascii")
     env = {**CLEAN, "CDI_HOOK_CONFIG": str(tmp_path / "settings.yaml")}
-    inner = [sys.executable, str(tmp_path / "listen.py"), str(program), module]
+    inner = [sys.executable, str(tmp_path / "listen.py"), str(program), door]
     argv = ["unshare", "-m", "--propagation", "private", "sh", "-c", _IN_A_DEV_OF_ITS_OWN, "sh", *inner]
     done = subprocess.run(argv, capture_output=True, text=True, env=env, check=True)
     status, _, line = done.stdout.partition(" ")

@@ -22,10 +22,11 @@ PACKAGE = ROOT / "cdi_hook"
 LAYERS: list[list[str]] = [
     ["errors", "model"],
     ["names", "faults"],
-    ["jsonio"],
+    ["jsonio", "libyaml", "yamlscalars"],
+    ["libyaml", "yamlscalars"],
     ["schema", "yamlio", "annotations", "ociargs", "host", "replace"],
     ["delivery", "requests", "settings"],
-    ["settingsfile", "log"],
+    ["settingsfile", "log", "specdecode", "speccheck"],
     ["edits"],
     ["harden", "stale", "index", "features", "ociconfig", "specfile", "linux/"],
     ["unresolved"],

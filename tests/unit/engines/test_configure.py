@@ -121,6 +121,7 @@ def test_nothing_is_configured_without_a_wrapper(host: Path, site: Site, command
         (("containerd", "--hook"), "--hook: containerd reads no hooks directory: only a handler can be configured"),
         (("crio", "--hook", "--stage", "precreate"), "--stage: crio knows no precreate hooks; use createRuntime"),
         (("podman", "--hook", "--set-default"), "--set-default: says nothing to a hook: the engine's own runtime stays"),
+        (("crio", "--pod-annotations"), "--pod-annotations: crio has no such choice: only containerd keeps annotations back"),
         (("docker", "--handler", "../x"), '--handler: "../x" is no name for a handler; use letters, digits, -, _ and ., at most 63'),
     ],
 )
