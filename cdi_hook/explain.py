@@ -164,9 +164,6 @@ class _Step:
         self.op = op
         self.safe: Op | None = None
 
-    def is_node(self) -> bool:
-        return self.op is not None and self.op[0] == "node" and self.entry["state"] != "beaten"
-
 
 class _Walk:
     """All edits of some devices against a config. ``steps``: in the order in which they are applied."""
@@ -308,23 +305,47 @@ def _dropped(parts: list[Part], runtime: str) -> list[Report]:
 
 
 def _accesses(walk: _Walk, config: dict[str, Any]) -> list[Report]:
+    """For each node whether the container's user can open it; nothing for a config whose fields have wrong types: the runtime will say so."""
     try:
         ociconfig.check(config)
     except BundleError:
-        return []  # The real runtime will say so.
-    return [_access(step, walk, config) for step in walk.steps if step.is_node()]
+        return []
+    user = (config.get("process") or {}).get("user") or {}
+    given = [step.op[1] for step in walk.steps if step.op is not None and step.op[0] == "gid"]
+    groups = list(dict.fromkeys([*(user.get("additionalGids") or ()), *given]))
+    rules = {_place(step): step.op[1].get("access", "") for step in walk.steps if step.op is not None and step.op[0] == "rule"}
+    # A FIFO has no rule and needs none.
+    return [
+        _access(step, config, groups, "rw" if step.op[1]["device"]["type"] == "p" else rules.get(_place(step), ""))
+        for step in walk.steps
+        if step.op is not None and step.op[0] == "node" and step.entry["state"] != "beaten"
+    ]
 
 
-def _access(step: _Step, walk: _Walk, config: dict[str, Any]) -> Report:
-    """Whether the container's user can open a node: ``can`` is "read and write", "read", "write", "nothing" or "" (nobody can tell)."""
+def _place(step: _Step) -> tuple[str, str, str]:
+    return step.entry["file"], step.entry["device"], step.entry["field"]
+
+
+def _access(step: _Step, config: dict[str, Any], groups: list[int], rule: str) -> Report:
+    """Whether the container's user can open a node: ``can`` is "read and write", "read", "write", "nothing" or "" (nobody can tell).
+
+    ``groups``: the user's additional ones; ``rule``: the letters of the cgroup rule that the spec brings with the node.
+    """
     assert step.op is not None
     device, host_path = step.op[1]["device"], step.op[1]["hostPath"]
     user = (config.get("process") or {}).get("user") or {}
     uid, gid = user.get("uid") or 0, user.get("gid") or 0
-    given = [other.op[1] for other in walk.steps if other.op is not None and other.op[0] == "gid"]
-    groups = list(dict.fromkeys([*(user.get("additionalGids") or ()), *given]))
     mode, owner, group = device.get("fileMode", 0o666), device.get("uid", 0), device.get("gid", 0)
-    entry: Report = {"path": device["path"], "user": f"{uid}:{gid}", "groups": groups, "fix": ""}
+    entry: Report = {
+        "path": device["path"],
+        "user": f"{uid}:{gid}",
+        "groups": groups,
+        "mode": "",
+        "owner": "",
+        "can": "",
+        "why": "",
+        "fix": "",
+    }
     ids: list[int | None] = [uid, gid, *groups]
     mapped = edits.has_user_namespace(config)
     if mapped or (step.safe is not None and step.safe[0] == "mount"):
@@ -332,14 +353,14 @@ def _access(step: _Step, walk: _Walk, config: dict[str, Any]) -> Report:
         try:
             node = os.lstat(host_path)
         except (OSError, ValueError):
-            return {**entry, "mode": "", "owner": "", "can": "", "why": "the host has no such node"}
+            return {**entry, "why": "the host has no such node"}
         mode, owner, group = node.st_mode, node.st_uid, node.st_gid
         linux = config.get("linux") or {}
         ids = [_on_host(uid, linux.get("uidMappings")), *(_on_host(each, linux.get("gidMappings")) for each in (gid, *groups))]
     kind = {"b": modes.S_IFBLK, "p": modes.S_IFIFO}.get(device["type"], modes.S_IFCHR)
     entry.update(mode=modes.filemode(kind | modes.S_IMODE(mode)), owner=f"{owner}:{group}")
     if None in ids[:2]:
-        return {**entry, "can": "", "why": "the config does not say how its user namespace maps the user"}
+        return {**entry, "why": "the config does not say how its user namespace maps the user"}
     if _overrides(config) and not mapped:
         bits, why = 6, "CAP_DAC_OVERRIDE"
     elif ids[0] == owner:
@@ -350,23 +371,10 @@ def _access(step: _Step, walk: _Walk, config: dict[str, Any]) -> Report:
         bits, why = mode, "neither the node's owner nor in its group"
         if mode >> 3 & 6 & ~mode and not mapped:
             entry["fix"] = f"give the container the group {group}, in the spec by additionalGids: [{group}]"
-    allowed = _granted(step, walk)
-    can = {6: "read and write", 4: "read", 2: "write"}.get(bits & allowed & 6, "nothing")
+    allowed = ("r" in rule) * 4 | ("w" in rule) * 2
     if bits & 6 & ~allowed:
         why = f"{why}; the cgroup rule allows {'less' if allowed else 'nothing'}"
-    return {**entry, "can": can, "why": why}
-
-
-def _granted(step: _Step, walk: _Walk) -> int:
-    """What the rule that the spec brings with a node lets through, as permission bits. A FIFO needs none."""
-    assert step.op is not None
-    if step.op[1]["device"]["type"] == "p":
-        return 6
-    for other in walk.steps:
-        if other.op is not None and other.op[0] == "rule" and other.entry["field"] == step.entry["field"] and other.op[2] == step.op[2]:
-            letters = other.op[1].get("access", "")
-            return ("r" in letters) * 4 | ("w" in letters) * 2
-    return 0
+    return {**entry, "can": {6: "read and write", 4: "read", 2: "write"}.get(bits & allowed & 6, "nothing"), "why": why}
 
 
 def _overrides(config: dict[str, Any]) -> bool:

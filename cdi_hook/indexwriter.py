@@ -26,10 +26,13 @@ _COARSE_GRAIN = 2_000_000_000
 system only keeps whole ones. What changed so shortly before it was read is not trusted (git's "racily clean" rule)."""
 
 
-def refresh(dirs: list[str], home: str = "") -> tuple[Registry, bool]:
-    """Read the specs of these directories and write their index; the specs, and whether there is an index now."""
+def refresh(dirs: list[str], home: str = "", *, anew: bool = False) -> tuple[Registry, bool]:
+    """Read the specs of these directories and write their index, unless a valid one is there (``anew``: even then); the specs, and
+    whether there is an index now."""
     started, before = time.time_ns(), index.signature(dirs)
     registry = Registry.discover(dirs)
+    if not anew and index.parts(dirs, [], home) is not None:
+        return registry, True
     return registry, write(dirs, before, started, ((name, registry.parts([name])) for name in registry.devices()), home)
 
 

@@ -150,6 +150,8 @@ def _pure_encode(value: Any, string: Callable[[str], str]) -> str:
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, int):
         return int.__repr__(value)
+    if isinstance(value, float) and value - value == 0:
+        return float.__repr__(value)
     if isinstance(value, dict):
         return "{" + ",".join(f"{string(key)}:{_pure_encode(member, string)}" for key, member in value.items()) + "}"
     if isinstance(value, (list, tuple)):

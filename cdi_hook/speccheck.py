@@ -37,7 +37,7 @@ def minimum(spec: dict[str, Any], given: Iterable[Use] = ()) -> tuple[str, str, 
     least, why = schema.EARLIEST, "the specification"
     uses = list(given)
     uses += [(rule.meaning, rule.since) for rule in schema.RULES if rule.test(spec)]
-    unseen = []
+    unseen: list[Use] = []
     last = f"devices[{len(spec.get('devices', ())) - 1}]."
     for type_, field, path in _gated(spec, "spec", ""):
         out_of_sight = (type_, field.name) in schema.LAST_DEVICE_ONLY and path.startswith("devices[") and not path.startswith(last)
@@ -93,7 +93,7 @@ def _object(value: dict[str, Any], type_: str, path: str) -> Iterator[Problem]:
                     yield (f"{place}[{at}]" if field.element else place, *wrong)
         elif member and field.allowed and member not in field.allowed:
             yield place, f"is {names.quoted(member)}", f"write one of {', '.join(field.allowed)}"
-        if field.required and not member:
+        if field.required and not member and field.form != "version":
             yield place, *_missing(field)
 
 
@@ -157,7 +157,7 @@ def _clos(text: str) -> tuple[str, str] | None:
 
 
 _FORMS: dict[str, Callable[[str], tuple[str, str] | None]] = {
-    "version": lambda _: None,  # by version_problem: it depends on the rest of the spec
+    "version": lambda _: None,  # version_problem says it, for it depends on the rest of the spec
     "kind": _kind,
     "device": _device,
     "env": _env,

@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
 def _rebuild(dirs: list[str]) -> int:
     deadline = time.monotonic() + _PATIENCE
     while True:
-        registry, written = refresh(dirs)
+        registry, written = refresh(dirs, anew=True)
         if written:
             print(f"{len(registry.devices())} devices of {len(registry.specs)} files are indexed")
             return 0
