@@ -15,9 +15,13 @@ class VersionError(SpecError):
 
 
 class UnresolvedError(CdiError):
-    """A request names a device that no spec defines: the caller's problem."""
+    """A request names devices that no spec defines: the caller's problem. ``names``: all of them, in the order of the request."""
 
     __module__ = "cdi_hook.errors"
+
+    def __init__(self, reason: str, *, names: list[str], fix: str = "") -> None:
+        super().__init__(reason, fix=fix)
+        self.names = names
 
 
 class ConflictError(CdiError):

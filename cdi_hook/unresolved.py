@@ -61,7 +61,7 @@ def explain(
         sentences.append("no device is known at all")
     sentences.append(f"searched: {_listed([_searched(path, errors) for path in dirs]) or 'no directory'}")
     fix = f"run cdi-hook validate {suspects[0][0]}" if suspects else ""
-    return UnresolvedError("; ".join(sentences), fix=fix)
+    return UnresolvedError("; ".join(sentences), names=unknown + clashing, fix=fix)
 
 
 def quoted_if_odd(name: str) -> str:

@@ -128,7 +128,7 @@ def test_second_install_switches_and_third_removes_the_first(installed: Prefix) 
 
 def test_failed_install_changes_nothing(copied: Prefix, tmp_path: Path) -> None:
     source = tmp_path / "source"
-    for name in ("cdi_hook", "packaging"):
+    for name in ("cdi_hook", "packaging", "hooks.d"):
         shutil.copytree(ROOT / name, source / name)
     (source / "cdi_hook/runtime.py").write_text("this is no Python\n")
     before = copied.everything()
@@ -140,7 +140,7 @@ def test_failed_install_changes_nothing(copied: Prefix, tmp_path: Path) -> None:
 def test_first_install_that_fails_leaves_nothing(tmp_path: Path) -> None:
     prefix = Prefix(tmp_path)
     source = tmp_path / "source"
-    for name in ("cdi_hook", "packaging"):
+    for name in ("cdi_hook", "packaging", "hooks.d"):
         shutil.copytree(ROOT / name, source / name)
     (source / "packaging/requirements.txt").write_text("./there-is-no-such-thing\n")
     done = prefix.install(source=source, status=1)
