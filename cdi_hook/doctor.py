@@ -143,7 +143,12 @@ def _specs(values: dict[str, Any], report: Report) -> Registry:
             _problem(report, "specs", str(error), f"cdi-hook validate {error.file}".strip())
     if registry.is_empty():
         where = ", ".join(values["specDirs"])
-        _problem(report, "specs", f"no device is defined in {where}", "run the vendor's generator, or: cdi-hook generate --help")
+        _problem(
+            report,
+            "specs",
+            f"no device is defined in {where}",
+            "run the vendor's generator, such as: nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml",
+        )
     for fault in stale.check(registry.parts(registry.devices()), host.node, host.exists):
         what = f"{fault.device}: {fault}" if fault.device else str(fault)
         _problem(report, "specs", what, f"run the generator of {fault.file} again")

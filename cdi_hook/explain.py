@@ -173,7 +173,7 @@ class _Walk:
     ) -> None:
         self._registry = registry
         self._loaded: dict[str, specfile.Loaded] = {}
-        self._mappings = pipeline._mappings(parts, runtime) if edits.has_user_namespace(config) else ()
+        self._mappings = pipeline.mappings_of(parts, runtime) if edits.has_user_namespace(config) else ()
         self.steps: list[_Step] = []
         self._order: list[_Step] = []
         """Those that are applied, in the order in which they are."""
@@ -183,7 +183,9 @@ class _Walk:
                 value: Any = of_origin.get(stage, [])
                 for at, member in enumerate(value) if isinstance(value, list) else [(-1, value)]:
                     field = f"{stage}[{at}]" if at >= 0 else stage
-                    wrong = [fault.reason for fault in faults if (fault.file, fault.device) == origin and _is_below(fault.field, field)]
+                    wrong = [
+                        fault.reason for fault in faults if (fault.file, fault.device) == origin and fault.field.startswith(f"{field}.")
+                    ]
                     self._add((origin, {stage: [member] if at >= 0 else member}), field, wrong, config)  # type: ignore[misc] # one field
         self._decide(config, settings, family)
         self._trace(config, settings)
@@ -215,7 +217,7 @@ class _Walk:
         """Who wins, what is held, what is hardened."""
         by_op = {id(step.op): step for step in self.steps if step.op is not None}
         raw = [step.op for step in self.steps if step.op is not None]
-        bind_nodes = pipeline._binds_nodes(raw, config, family)
+        bind_nodes = pipeline.binds_nodes(raw, config, family)
         for step in by_op.values():
             step.entry["state"] = "beaten"
         for op in edits.winners(raw):
@@ -289,10 +291,6 @@ def _hardened(op: Op, safe: Op) -> str:
     return "gets the type bind: crun crashes without one in a user namespace"
 
 
-def _is_below(field: str, parent: str) -> bool:
-    return field == parent or field.startswith((f"{parent}.", f"{parent}["))
-
-
 def _dropped(parts: list[Part], runtime: str) -> list[Report]:
     """What this runtime would drop in silence (``supported`` false), and what nobody can tell (null)."""
     found: list[Report] = []
@@ -305,7 +303,7 @@ def _dropped(parts: list[Part], runtime: str) -> list[Report]:
 
 
 def _accesses(walk: _Walk, config: dict[str, Any]) -> list[Report]:
-    """For each node whether the container's user can open it; nothing for a config whose fields have wrong types: the runtime will say so."""
+    """For each node whether the container's user can open it. Nothing when the config has wrong types: the runtime will say so."""
     try:
         ociconfig.check(config)
     except BundleError:

@@ -18,15 +18,14 @@ import time
 from binascii import crc32
 from typing import NamedTuple
 
+from cdi_hook import index
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 TIMEOUT = 2.0
 """Seconds that a runtime has for an answer."""
-
-SYSTEM_HOME = "/run/cdi-hook"
-"""Where root remembers; a user does in ``$XDG_RUNTIME_DIR/cdi-hook``."""
 
 Version = tuple[int, int, int, int]
 """Major, minor, patch, and the number of a release candidate or, for a release, `_RELEASE`."""
@@ -211,26 +210,13 @@ def _read(fd: int, deadline: float) -> bytes:
 
 def _memo_path(runtime: str) -> str:
     """Where the facts about a binary are remembered; empty when there is no directory that only we can write to."""
-    home = SYSTEM_HOME
-    if os.geteuid() != 0 or not _ours(os.stat, home, stat.S_IFDIR):
-        # Root inside a user's namespace owns nothing below /run, and is sent to that user's directory.
-        user = os.environ.get("XDG_RUNTIME_DIR", "")
-        home = f"{user}/cdi-hook" if user.startswith("/") else home
+    home = index.home_directory()
     try:
         if not os.path.isdir(home):
             os.mkdir(home, 0o700)
     except OSError:
         return ""
-    return f"{home}/features-{crc32(os.fsencode(runtime)):08x}.json" if _ours(os.stat, home, stat.S_IFDIR) else ""
-
-
-def _ours(look: Any, target: Any, kind: int) -> bool:
-    """Whether it is of this kind, ours, and writable by nobody else."""
-    try:
-        found: os.stat_result = look(target)
-    except OSError:
-        return False
-    return stat.S_IFMT(found.st_mode) == kind and found.st_uid == os.geteuid() and not found.st_mode & 0o022
+    return f"{home}/features-{crc32(os.fsencode(runtime)):08x}.json" if index.is_ours(os.stat, home, stat.S_IFDIR) else ""
 
 
 def _recall(memo: str, identity: list[Any]) -> Facts | None:
@@ -242,7 +228,7 @@ def _recall(memo: str, identity: list[Any]) -> Facts | None:
     except OSError:
         return None
     try:
-        if not _ours(os.fstat, fd, stat.S_IFREG):
+        if not index.is_ours(os.fstat, fd, stat.S_IFREG):
             return None
         value = json.loads(os.read(fd, _LARGEST))
         version, known = value["version"], value["supports"]

@@ -11,10 +11,9 @@ import os
 import signal
 import sys
 
-from cdi_hook import delivery, jsonio, live, pipeline, settings
+from cdi_hook import delivery, jsonio, pipeline, settings
 from cdi_hook.errors import BundleError, CdiError, internal
 from cdi_hook.linux import syslog
-from cdi_hook.linux.namespaces import Process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,6 +59,10 @@ def run(data: bytes, ours: Settings) -> None:
     for warning in found.warnings:
         delivery.log(ours, "warning", str(warning))
     if found.ops:
+        # Only now: a container that asks for nothing shall not wait for ctypes.
+        from cdi_hook import live
+        from cdi_hook.linux.namespaces import Process
+
         process = Process(state["pid"])
         live.apply(live.Container(process, rootfs(bundle, config, state), state, config), found.ops, ours)
 

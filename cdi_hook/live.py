@@ -47,6 +47,8 @@ TOO_LATE = {
 }
 """Kind of op (and the stage of a hook) -> why it is too late here, and which door can do it."""
 
+_AFTER_MOUNTS = 1 << 16
+
 _FIX_LATE = "or set hook.tooLate: warn to start without"
 
 
@@ -280,10 +282,15 @@ def apply(container: Container, ops: Iterable[Op], settings: Settings) -> None:
         kind, value, origin = op
         if _key(op) not in TOO_LATE:
             APPLY[kind](job, value, origin)
-    # Parents before children, and stably: the order of the reference for all mounts of a config.
-    job.steps.sort(key=lambda step: len(paths.components(step.destination)) if isinstance(step, MountStep) else 0)
+    job.steps.sort(key=_order)
     if job.rules or job.steps or any(job.hooks.values()):
         _run(job)
+
+
+def _order(step: MountStep | NodeStep) -> int:
+    """Mounts first, parents before children, and stably, as the reference sorts all mounts of a config; then the nodes, as the runtimes
+    make them."""
+    return len(paths.components(step.destination)) if isinstance(step, MountStep) else _AFTER_MOUNTS
 
 
 def _run(job: Job) -> None:

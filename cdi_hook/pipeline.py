@@ -74,9 +74,9 @@ def plan(config: dict[str, Any], settings: Settings, *, file: str = "", runtime:
     found.parts = resolve(settings["specDirs"], found.names)
     _check_stale(found, settings)
     try:
-        mappings = _mappings(found.parts, runtime) if edits.has_user_namespace(config) else ()
+        mappings = mappings_of(found.parts, runtime) if edits.has_user_namespace(config) else ()
         ops = edits.to_oci(found.parts, config, host.node, mappings)
-        found.ops, found.held = harden.settle(ops, config, settings, bind_nodes=_binds_nodes(ops, config, family))
+        found.ops, found.held = harden.settle(ops, config, settings, bind_nodes=binds_nodes(ops, config, family))
     except StaleError as error:
         raise _cold_locate([error])[0] from None
     except BundleError as error:
@@ -155,14 +155,14 @@ def _check_stale(found: Plan, settings: Settings) -> None:
         found.warnings.extend(located)
 
 
-def _binds_nodes(ops: list[Op], config: dict[str, Any], family: str) -> bool:
+def binds_nodes(ops: list[Op], config: dict[str, Any], family: str) -> bool:
     """Whether nodes that have another path on the host must become bind mounts: runc in a user namespace, the container's or ours."""
     if family != "runc" or all(kind != "node" or value["hostPath"] == value["device"]["path"] for kind, value, _ in ops):
         return False
     return edits.has_user_namespace(config) or host.in_user_namespace()
 
 
-def _mappings(parts: list[Part], runtime: str) -> tuple[str, ...]:
+def mappings_of(parts: list[Part], runtime: str) -> tuple[str, ...]:
     """The id mappings that we may add to bind mounts of our own accord: those that the runtime is known to honour."""
     if not runtime or not any(of_origin.get("mounts") for _, of_origin in parts):
         return ()

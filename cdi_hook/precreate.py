@@ -23,6 +23,9 @@ _BLOCK = 1 << 16
 _STDIN, _STDOUT = 0, 1
 _NAME = "the config on standard input"
 
+_MOST_PARTICULAR = "runc"
+"""The family that cannot do what the others can: in a user namespace, a node that has another path on the host."""
+
 _KNOWS_ALL = (1, 3)
 """The runtime specification whose types have every field that an edit can bring; a config names the version its engine was built on."""
 
@@ -50,7 +53,9 @@ def filtered(data: bytes, ours: Settings) -> bytes:
     if not ours["enabled"]:
         return data
     runtime = ours["runtime"]
-    edited, found = pipeline.edit(data, ours, file=_NAME, runtime=runtime, family=ociargs.family(runtime) if runtime else "")
+    # podman does not say which runtime it will call: unless the settings do, the edits take the form that every runtime understands.
+    family = ociargs.family(runtime) if runtime else _MOST_PARTICULAR
+    edited, found = pipeline.edit(data, ours, file=_NAME, runtime=runtime, family=family)
     if found is not None:
         lost = _lost(found.ops + found.held)
         if lost and not _knows_all(data):

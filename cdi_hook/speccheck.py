@@ -28,7 +28,7 @@ def problems(spec: dict[str, Any]) -> Iterator[Problem]:
     yield from _nothing_twice(spec.get("devices", ()), "devices", "name", "give each device a name of its own")
     yield from _net_devices(spec["containerEdits"], "containerEdits")
     for at, device in enumerate(spec.get("devices", ())):
-        yield from _net_devices(device["containerEdits"], f"devices[{at}].containerEdits")
+        yield from _net_devices(device.get("containerEdits", {}), f"devices[{at}].containerEdits")
 
 
 def minimum(spec: dict[str, Any], given: Iterable[Use] = ()) -> tuple[str, str, list[Use]]:
@@ -86,7 +86,7 @@ def _object(value: dict[str, Any], type_: str, path: str) -> Iterator[Problem]:
         elif field.type in schema.OBJECTS:
             yield from _object(member or {}, field.type, f"{place}.") if member else ()
         elif member and field.form:
-            test = _FORMS[field.form]
+            test = FORMS[field.form]
             for at, text in enumerate(member if field.element else (member,)):
                 wrong = test(text)
                 if wrong:
@@ -156,7 +156,7 @@ def _clos(text: str) -> tuple[str, str] | None:
     return None
 
 
-_FORMS: dict[str, Callable[[str], tuple[str, str] | None]] = {
+FORMS: dict[str, Callable[[str], tuple[str, str] | None]] = {
     "version": lambda _: None,  # version_problem says it, for it depends on the rest of the spec
     "kind": _kind,
     "device": _device,

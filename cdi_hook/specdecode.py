@@ -128,13 +128,12 @@ class Decoder:
         for at, member in enumerate(node.value):
             value: Any = member.value
             if element in schema.OBJECTS:
-                empty: Any = {"containerEdits": {}} if element == "device" else {}
-                known = old[at] if at < len(old) else empty
+                known = old[at] if at < len(old) else {}
                 if member.kind == "map":
                     value = known
                     self._object(member, element, (path, at), value)
                 elif member.kind == "scalar" and value is None:
-                    value = known if element == "device" else empty
+                    value = known if element == "device" else {}
                 else:
                     value = self._refuse((path, at), member, "an object")
             elif member.kind == "scalar" and value is None:
@@ -208,7 +207,7 @@ class Decoder:
 
     def _refuse(self, path: Path, node: Node, wanted: str) -> Any:
         if len(self.faults) < MOST_FAULTS:
-            found = {"map": "an object", "list": "a list"}.get(node.kind) or _shown(node.value)
+            found = {"map": "an object", "list": "a list", "scalar": _shown(node.value)}.get(node.kind, f"a Python {node.kind}")
             self.faults.append(SpecError(f"is {found}, not {wanted}", file=self.file, line=node.line, field=spelt(path)))
         return _WRONG
 

@@ -7,6 +7,7 @@ Departures are listed in ``docs/differences.md``. The fields themselves stand in
 
 from __future__ import annotations
 
+import gc
 import os
 import stat as stat_
 from itertools import islice
@@ -17,6 +18,7 @@ from cdi_hook.yamlscalars import resolve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
     from cdi_hook.model import Spec
@@ -26,6 +28,7 @@ LARGEST = 32 << 20
 """How many bytes a spec file may have."""
 
 _TRIES = 3
+_ESCAPED = (*range(0x7F, 0xA0), 0x2028, 0x2029, 0xFEFF, 0xFFFE, 0xFFFF)
 _FILE_TYPES = {
     stat_.S_IFIFO: "a FIFO",
     stat_.S_IFDIR: "a directory",
@@ -64,8 +67,9 @@ def read(path: str, *, strict: bool = False) -> Loaded:
     """The spec in a file. Never raises, and never waits: what is no regular file is not read. ``strict``: notes are faults."""
     try:
         data = _bytes(path)
-    except OSError as error:
-        return Loaded([SpecError(f"cannot be read: {os_words(error)}", file=path)])
+    except (OSError, ValueError) as error:
+        words = os_words(error) if isinstance(error, OSError) else str(error)
+        return Loaded([SpecError(f"cannot be read: {words}", file=path)])
     except SpecError as error:
         return Loaded([error])
     return parse(data, file=path, strict=strict)
@@ -74,18 +78,27 @@ def read(path: str, *, strict: bool = False) -> Loaded:
 def parse(data: bytes, *, file: str = "", strict: bool = False) -> Loaded:
     """The spec in a text; ``file`` names it in faults, and its ending tells JSON from YAML. Never raises."""
     if len(data) > LARGEST:
-        return Loaded([SpecError(f"is larger than {LARGEST >> 20} MiB", file=file)])
+        return Loaded([SpecError(f"is larger than {LARGEST >> 20} MiB", file=file, fix="split it into several files")])
+    # Nothing made here is a cycle, and the collector would look at all of it again and again: half of the time for a large file.
+    collects = gc.isenabled()
+    gc.disable()
     try:
         document = yamlio.load(data, file=file, json=file.endswith(".json"))
+        return _decode(document, file, strict=strict)
     except CdiError as error:
         faults = error.faults if isinstance(error, FaultsError) else [error]
         return Loaded([SpecError(fault.reason, file=file, line=fault.line, field=fault.field, fix=fault.fix) for fault in faults])
-    return _decode(document, file, strict=strict)
+    finally:
+        if collects:
+            gc.enable()
 
 
 def check(spec: Any, *, file: str = "") -> list[SpecError]:
     """What is wrong with a spec that a program made, as a dict. ``file``: where it is to be written."""
-    return _decode(yamlio.Document(yamlio.node_of(spec)), file).faults
+    try:
+        return _decode(yamlio.Document(yamlio.node_of(spec)), file).faults
+    except RecursionError:
+        return [SpecError("is nested too deeply", file=file)]
 
 
 def minimum_version(spec: Any) -> str:
@@ -99,16 +112,26 @@ def minimum_version(spec: Any) -> str:
 
 def locate(fault: StaleError) -> StaleError:
     """The same fault with its line in the spec, the whole path of its field, and what to do about it."""
-    loaded = read(fault.file)
-    path = f"containerEdits.{fault.field}"
-    kind, _, name = fault.device.partition("=")
-    if fault.device and loaded.spec is not None:
-        at = [device["name"] for device in loaded.spec["devices"]].index(name)
-        path = f"devices[{at}].{path}"
-    fix = "load the driver, or generate the spec again"
-    if kind.startswith("nvidia.com/") or (loaded.spec or {}).get("kind", "").startswith("nvidia.com/"):
-        fix = f"load the driver, or run nvidia-ctk cdi generate --output={fault.file}"
-    return StaleError(fault.reason, file=fault.file, line=loaded.line(path), field=path, fix=fix, device=fault.device)
+    return locate_all([fault])[0]
+
+
+def locate_all(faults: Iterable[StaleError]) -> list[StaleError]:
+    """The same for several faults; each file is read once."""
+    files: dict[str, Loaded] = {}
+    located = []
+    for fault in faults:
+        loaded = files.get(fault.file) or files.setdefault(fault.file, read(fault.file))
+        spec: Any = loaded.spec or {}
+        path = f"containerEdits.{fault.field}"
+        kind, _, name = fault.device.partition("=")
+        names = [device["name"] for device in spec.get("devices", ())]
+        if name in names:
+            path = f"devices[{names.index(name)}].{path}"
+        fix = "load the driver, or generate the spec again"
+        if (kind or spec.get("kind", "")).startswith("nvidia.com/"):
+            fix = f"load the driver, or run nvidia-ctk cdi generate --output={fault.file}"
+        located.append(StaleError(fault.reason, file=fault.file, line=loaded.line(path), field=path, fix=fix, device=fault.device))
+    return located
 
 
 def dump_yaml(spec: Any) -> str:
@@ -123,14 +146,25 @@ def dump_yaml(spec: Any) -> str:
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if resolve(value) == value else '"')
 
     Dumper.add_representer(str, text)
-    return "---\n" + str(yaml.dump(_ordered(spec, "spec"), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=1000))
+    return "---\n" + str(yaml.dump(_understood(spec), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=1000))
 
 
 def dump_json(spec: Any) -> str:
     """A spec as JSON, indented, fields in the order of the specification."""
     import json
 
-    return json.dumps(_ordered(spec, "spec"), indent=2, ensure_ascii=False) + "\n"
+    # Neither all escaped nor none: a YAML reader trips over surrogate pairs, and over what it takes for a control or a line end.
+    text = json.dumps(_understood(spec), indent=2, ensure_ascii=False)
+    return text.translate({code: f"\\u{code:04x}" for code in _ESCAPED}) + "\n"
+
+
+def _understood(spec: Any) -> Any:
+    """A spec as it will be read again, fields in the order of ``schema``. Raises FaultsError for what is no spec at all."""
+    decoder = specdecode.Decoder(yamlio.Document(yamlio.node_of(spec)), "")
+    value = decoder.spec()
+    if decoder.faults:
+        raise FaultsError(decoder.faults)
+    return _ordered(value, "spec")
 
 
 def _ordered(value: Any, type_: str) -> Any:
@@ -147,23 +181,42 @@ def _ordered(value: Any, type_: str) -> Any:
 
 
 def _bytes(path: str) -> bytes:
-    """The content of a regular file that holds still. Raises OSError or SpecError."""
+    """The content of a regular file that holds still. Raises OSError, ValueError (a path that cannot be one) or SpecError."""
+    # Before it is opened: to open a device may do something, and to open a FIFO may wait.
+    _check_file(os.stat(path), path)
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     try:
         for _ in range(_TRIES):
             before = os.fstat(fd)
-            if not stat_.S_ISREG(before.st_mode):
-                raise SpecError(f"is {_FILE_TYPES.get(stat_.S_IFMT(before.st_mode), 'no file')}, not a regular file", file=path)
-            if before.st_size > LARGEST:
-                raise SpecError(f"is larger than {LARGEST >> 20} MiB", file=path)
-            data = b"".join(iter(lambda: os.read(fd, 1 << 20), b""))
+            _check_file(before, path)
+            data = _first_bytes(fd, before.st_size + 1)
             after = os.fstat(fd)
             if (before.st_size, before.st_mtime_ns, before.st_ctime_ns) == (len(data), after.st_mtime_ns, after.st_ctime_ns):
                 return data
-            os.lseek(fd, 0, os.SEEK_SET)
     finally:
         os.close(fd)
     raise SpecError("changes while it is read", file=path, fix="its writer should write another file and rename it")
+
+
+def _check_file(found: os.stat_result, path: str) -> None:
+    if not stat_.S_ISREG(found.st_mode):
+        what = _FILE_TYPES.get(stat_.S_IFMT(found.st_mode), "no file")
+        raise SpecError(f"is {what}, not a regular file", file=path, fix="move it away")
+    if found.st_size > LARGEST:
+        raise SpecError(f"is larger than {LARGEST >> 20} MiB", file=path, fix="split it into several files")
+
+
+def _first_bytes(fd: int, size: int) -> bytes:
+    """So many bytes of a file from its start, or fewer if it ends before."""
+    parts: list[bytes] = []
+    at = 0
+    while at < size:
+        part = os.pread(fd, size - at, at)
+        if not part:
+            break
+        parts.append(part)
+        at += len(part)
+    return b"".join(parts)
 
 
 def _decode(document: Document, file: str, *, strict: bool = False) -> Loaded:
@@ -179,6 +232,8 @@ def _decode(document: Document, file: str, *, strict: bool = False) -> Loaded:
     if strict:
         loaded.faults, loaded.notes = loaded.faults + loaded.notes, []
     loaded.faults.sort(key=lambda fault: fault.line)
+    if len(loaded.faults) >= yamlio.MOST_FAULTS:
+        loaded.faults.append(SpecError("may have more faults than these", file=file))
     if not loaded.faults:
         loaded.spec = spec  # type: ignore[assignment] # checked, so it is one
     return loaded

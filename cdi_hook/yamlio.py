@@ -133,7 +133,7 @@ class _Constructor:
             root = self.node(self.next(), 0)
             self.next()  # DocumentEndEvent: a fault right behind the document is one of the document
         except error_class as error:
-            raise self.syntax(error) from None
+            raise self.syntax(error, data) from None
         except (UnicodeError, ValueError) as error:
             raise CdiError(f"is not YAML: {error}", file=self.file) from None
         finally:
@@ -156,7 +156,7 @@ class _Constructor:
             return self.alias(anchor, line)
         else:
             if depth >= DEPTH:
-                raise self.fault(f"is nested more than {DEPTH} levels deep", line)
+                raise self.too_deep(line)
             if anchor:
                 # Until it is complete, an alias to it would be a loop.
                 self.anchors.pop(anchor, None)
@@ -265,10 +265,21 @@ class _Constructor:
     def fault(self, reason: str, line: int, field: str = "", fix: str = "") -> CdiError:
         return CdiError(reason, file=self.file, line=line, field=field, fix=fix)
 
-    def syntax(self, error: Any) -> CdiError:
+    def syntax(self, error: Any, data: bytes) -> CdiError:
+        """What the parser says, with the line where it says it."""
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error).partition("\n")[0]
-        return self.fault(f"is not YAML: {problem}", mark.line + 1 if mark is not None else 0)
+        if mark is None:
+            # Of bytes that are no text it knows the place alone.
+            return self.fault(f"is not YAML: {error.reason}", data.count(b"\n", 0, error.position) + 1)
+        if b"".join(data.split(b"\n")[mark.line : mark.line + 1])[mark.column :].startswith(b"\t"):
+            return self.fault("is not YAML: has a tab where blanks belong", mark.line + 1, fix="indent with blanks")
+        if "nesting depth" in error.problem:
+            # libyaml has a limit of its own since 0.2.6, and looks ahead.
+            return self.too_deep(mark.line + 1)
+        return self.fault(f"is not YAML: {error.problem}", mark.line + 1)
+
+    def too_deep(self, line: int) -> CdiError:
+        return self.fault(f"is nested more than {DEPTH} levels deep", line)
 
 
 def _from_json(data: bytes) -> Document | None:
@@ -292,11 +303,12 @@ def _from_json(data: bytes) -> Document | None:
 
 
 def node_of(value: Any) -> Node:
-    """The nodes of a plain value, without lines: of JSON, or of what a program made."""
+    """The nodes of a plain value, without lines: of JSON, or of what a program made, which may be of a kind that is in no YAML."""
     if isinstance(value, Node):
         return value
     if isinstance(value, dict):
         return Node("map", [Entry(key, node_of(member), 0) for key, member in value.items()], 0)
     if isinstance(value, (list, tuple)):
         return Node("list", [node_of(member) for member in value], 0)
-    return Node("scalar", value, 0)
+    kind = "scalar" if value is None or isinstance(value, (bool, int, float, str)) else type(value).__name__
+    return Node(kind, value, 0)

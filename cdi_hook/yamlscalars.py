@@ -6,6 +6,8 @@ more than reading most specs.
 
 from __future__ import annotations
 
+from struct import pack, unpack
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Union
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
 INT64 = 1 << 63
 _DIGITS = {2: "01", 8: "01234567", 10: "0123456789", 16: "0123456789abcdefABCDEF"}
+_PLAIN_DIGITS = 19
+"""Fewer decimal digits than these fit into 64 bits."""
 _BASES = {"x": 16, "o": 8, "b": 2}
 
 _WORDS: dict[str, Scalar] = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
@@ -35,7 +39,11 @@ def resolve(text: str) -> Scalar:
     first = text[0]
     if first == ".":
         return _float(text, text) if _is_float(text) else text
-    if first not in "+-0123456789" or is_timestamp(text):
+    if first not in "+-0123456789":
+        return text
+    if first != "0" and len(text) < _PLAIN_DIGITS and _is_digits(text):
+        return int(text)
+    if is_timestamp(text):
         return text
     number = text.replace("_", "")
     whole = _int(number)
@@ -102,8 +110,6 @@ def float_text(value: float) -> str:
     >>> float_text(1.23456789012), float_text(1e20), float_text(2.0)
     ('1.2345679', '1e+20', '2')
     """
-    from struct import pack, unpack
-
     if value != value:
         return "NaN"
     try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import os
 import struct
 import sys
 
@@ -203,12 +202,6 @@ def load(code: bytes, *, what: str) -> int:
         error.reason += f": the verifier says: {lines[-1]}" if lines else ""
         error.fix = _FIX
         raise
-
-
-def close_all(fds: Iterable[int]) -> None:
-    """Let go of programs; one that is attached lives on."""
-    for fd in fds:
-        os.close(fd)
 
 
 def _attr(form: str, *values: int) -> ctypes.Array[ctypes.c_char]:

@@ -12,7 +12,7 @@ import select
 import signal
 
 from cdi_hook import jsonio
-from cdi_hook.errors import CdiError, KernelError
+from cdi_hook.errors import CdiError, KernelError, internal
 from cdi_hook.linux import syscalls
 from cdi_hook.linux.paths import Root
 from cdi_hook.linux.syscalls import failure, from_os
@@ -279,7 +279,7 @@ def _serve(prepare: Callable[[], Callable[[str], None]], words: int, answers: in
 
 def _packed(error: BaseException) -> bytes:
     if not isinstance(error, CdiError):
-        error = CdiError(f"internal error, please report it: {type(error).__name__}: {error}")
+        error = CdiError(internal(error))
     fields: dict[str, object] = {"reason": error.reason, "file": error.file, "field": error.field, "fix": error.fix}
     if isinstance(error, KernelError):
         fields.update({"syscall": error.syscall, "errno": error.errno})

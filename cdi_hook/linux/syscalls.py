@@ -86,7 +86,7 @@ class MountAttr(ctypes.Structure):
     )
 
 
-class held: 
+class held:
     """Closes a descriptor at the end of a block (``contextlib`` would cost an import)."""
 
     def __init__(self, fd: int) -> None:

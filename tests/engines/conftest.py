@@ -15,7 +15,7 @@ import pytest
 from .harness import CLEAN, PREFIX, Completed, Images, build_images, missing, run, sweep, sweep_cgroups
 
 ROOT = Path(__file__).resolve().parents[2]
-KIND = "cdih6.example/dev"
+KIND = "cdieng.example/dev"
 FUSE = f"{KIND}=fuse"
 FULL = f"{KIND}=full"
 
@@ -75,13 +75,13 @@ def specs(engines_work: Path) -> Path:
     directory.mkdir()
     data = engines_work / "data"
     data.write_text("from the host\n", encoding="ascii")
-    mount = {"hostPath": str(data), "containerPath": "/cdih6/data", "options": ["ro", "bind"]}
+    mount = {"hostPath": str(data), "containerPath": "/cdieng/data", "options": ["ro", "bind"]}
     devices = [
-        {"name": "fuse", "containerEdits": {"env": ["CDIH6=fuse"], "deviceNodes": [{"path": "/dev/fuse"}]}},
-        {"name": "full", "containerEdits": {"env": ["CDIH6=full"], "deviceNodes": [{"path": "/dev/cdih6", "hostPath": "/dev/full"}]}},
+        {"name": "fuse", "containerEdits": {"env": ["CDIENG=fuse"], "deviceNodes": [{"path": "/dev/fuse"}]}},
+        {"name": "full", "containerEdits": {"env": ["CDIENG=full"], "deviceNodes": [{"path": "/dev/cdieng", "hostPath": "/dev/full"}]}},
     ]
     spec = {"cdiVersion": "0.6.0", "kind": KIND, "devices": devices, "containerEdits": {"mounts": [mount]}}
-    (directory / "cdih6.json").write_text(json.dumps(spec), encoding="ascii")
+    (directory / "cdieng.json").write_text(json.dumps(spec), encoding="ascii")
     return directory
 
 

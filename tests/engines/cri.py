@@ -111,7 +111,7 @@ class Cri:
         return data[5:]
 
     @staticmethod
-    def pod(name: str, annotations: Mapping[str, str] | None = None, *, cgroup: str = "/cdih6") -> Message:
+    def pod(name: str, annotations: Mapping[str, str] | None = None, *, cgroup: str = "/cdieng") -> Message:
         """A PodSandboxConfig on the host's network, without a log directory: nothing is logged to disk."""
         metadata = {1: name, 2: name + "-uid", 3: "default", 4: 1}
         return {1: metadata, 7: _map(annotations or {}), 8: {1: cgroup, 2: {1: {1: _NODE, 2: _CONTAINER}}}}

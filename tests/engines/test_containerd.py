@@ -13,7 +13,7 @@ from .harness import BUSYBOX, Containerd, Images, missing, run
 ABSENT = missing("containerd", "ctr", "curl", "runc")
 pytestmark = pytest.mark.skipif(bool(ABSENT), reason=ABSENT)
 
-ANNOTATION = {"cdi.k8s.io/cdih6-plugin_fuse": FUSE}
+ANNOTATION = {"cdi.k8s.io/cdieng-plugin_fuse": FUSE}
 """As a device plugin sends it: a container's annotation."""
 
 
@@ -39,10 +39,10 @@ def test_a_life_from_configure_to_undo(engine: Containerd, installed: Installed)
         with engine.pod("cdi") as pod:
             container = pod.create(ANNOTATION)
             cri.start(container)
-            assert cri.execute(container, "sh", "-c", ": </dev/fuse && cat /cdih6/data") == (0, "from the host\n", "")
+            assert cri.execute(container, "sh", "-c", ": </dev/fuse && cat /cdieng/data") == (0, "from the host\n", "")
             code, environ, _ = cri.execute(container, "cat", "/proc/1/environ")
-            assert (code, "CDIH6=fuse" in environ.split("\0")) == (0, True)
-            assert "CDIH6" not in cri.execute(container, "env")[1]  # containerd keeps a copy of its own for exec
+            assert (code, "CDIENG=fuse" in environ.split("\0")) == (0, True)
+            assert "CDIENG" not in cri.execute(container, "env")[1]  # containerd keeps a copy of its own for exec
             assert cri.stats(container)
             cri.remove(container)
             other = pod.create()
@@ -61,11 +61,11 @@ def test_an_unresolvable_device_is_named_in_the_pods_event(engine: Containerd, i
     """What kubelet shows; the container can be removed and the pod goes on."""
     configure(engine, installed)
     with engine, engine.pod("cdi") as pod:
-        container = pod.create({"cdi.k8s.io/x": "cdih6.example/dev=fus"})
+        container = pod.create({"cdi.k8s.io/x": "cdieng.example/dev=fus"})
         with pytest.raises(CriError) as caught:
             engine.cri.start(container)
         message = str(caught.value)
-        assert "cdih6.example/dev=fus" in message
+        assert "cdieng.example/dev=fus" in message
         assert str(installed.specs) in message
         assert FUSE in message
         status = engine.cri.status(container)
@@ -97,7 +97,7 @@ def test_ctr_needs_no_configuration(engine: Containerd, installed: Installed) ->
     wrapper = installed.bin / "cdi-runtime"
     with engine:
         words = ("run", "--rm", "--runc-binary", wrapper, "--annotation", f"cdi.k8s.io/x={FUSE}", BUSYBOX)
-        assert engine.ctr(*words, "c1", "sh", "-c", "echo $CDIH6; cat /cdih6/data; : </dev/fuse").stdout == "fuse\nfrom the host\n"
+        assert engine.ctr(*words, "c1", "sh", "-c", "echo $CDIENG; cat /cdieng/data; : </dev/fuse").stdout == "fuse\nfrom the host\n"
         failed = engine.ctr(
             "run", "--rm", "--runc-binary", wrapper, "--annotation", "cdi.k8s.io/x=acme.com/nic=9", BUSYBOX, "c2", "true", check=False
         )

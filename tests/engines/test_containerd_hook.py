@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from .harness import Containerd, Images, missing, run
 ABSENT = missing("containerd", "ctr", "curl", "runc")
 pytestmark = pytest.mark.skipif(bool(ABSENT), reason=ABSENT)
 
-KIND = "cdih5.example/dev"
+KIND = "cdidoor.example/dev"
 NODE = {"path": "/dev/fuse"}
 
 HANDLER = """
@@ -28,16 +29,20 @@ HANDLER = """
 
 
 @pytest.fixture
-def engine(engines_work: Path, images: Images, installed: Installed, tmp_path: Path) -> Containerd:
+def engine(engines_work: Path, images: Images, installed: Installed) -> Containerd:
     """A containerd, not started yet, whose handler ``hooked`` runs our hook."""
-    engine = Containerd(engines_work / tmp_path.name[-12:], images)
+    engine = Containerd(engines_work / os.urandom(3).hex(), images)
     work = engine.work
     (work / "specs").mkdir()
     (work / "cdi-hook.yaml").write_text(f"specDirs: [{work}/specs]\nlog:\n  file: {work}/cdi-hook.log\n", encoding="ascii")
     base = json.loads(run("ctr", "oci", "spec").stdout)
     for key in ("rlimits", "args"):
         base["process"].pop(key, None)
-    hook = {"path": str(installed.bin / "cdi-hook"), "args": ["cdi-hook", "createRuntime"], "env": [f"CDI_HOOK_CONFIG={work}/cdi-hook.yaml"]}
+    hook = {
+        "path": str(installed.bin / "cdi-hook"),
+        "args": ["cdi-hook", "createRuntime"],
+        "env": [f"CDI_HOOK_CONFIG={work}/cdi-hook.yaml"],
+    }
     base["hooks"] = {"createRuntime": [hook]}
     (work / "base.json").write_text(json.dumps(base), encoding="utf-8")
     with engine.config.open("a", encoding="utf-8") as config:
@@ -47,28 +52,28 @@ def engine(engines_work: Path, images: Images, installed: Installed, tmp_path: P
 
 def write_spec(engine: Containerd, edits: dict[str, object]) -> None:
     document = {"cdiVersion": "0.7.0", "kind": KIND, "devices": [{"name": "one", "containerEdits": edits}]}
-    (engine.work / "specs/cdih5.json").write_text(json.dumps(document), encoding="utf-8")
+    (engine.work / "specs/cdidoor.json").write_text(json.dumps(document), encoding="utf-8")
 
 
 def test_hook_of_the_base_spec(engine: Containerd) -> None:
     """A workload gets node and mount; one that does not ask gets nothing; a refusal is the container's message."""
     data = engine.work / "data"
     data.write_text("from the host\n", encoding="ascii")
-    mount = {"hostPath": str(data), "containerPath": "/cdih5/data", "options": ["ro", "bind"]}
+    mount = {"hostPath": str(data), "containerPath": "/cdidoor/data", "options": ["ro", "bind"]}
     write_spec(engine, {"deviceNodes": [NODE], "mounts": [mount]})
-    asks = {"cdi.k8s.io/cdih5_x": f"{KIND}=one"}
+    asks = {"cdi.k8s.io/cdidoor_x": f"{KIND}=one"}
     with engine:
         cri = engine.cri
         with engine.pod("hooked") as pod:
             container = pod.create(asks)
             cri.start(container)
-            assert cri.execute(container, "sh", "-c", ": </dev/fuse && cat /cdih5/data") == (0, "from the host\n", "")
+            assert cri.execute(container, "sh", "-c", ": </dev/fuse && cat /cdidoor/data") == (0, "from the host\n", "")
             cri.remove(container)
             other = pod.create()
             cri.start(other)
             assert cri.execute(other, "ls", "/dev/fuse")[0] == 1
             cri.remove(other)
-            write_spec(engine, {"deviceNodes": [NODE], "env": ["CDIH5=1"]})
+            write_spec(engine, {"deviceNodes": [NODE], "env": ["CDIDOOR=1"]})
             late = pod.create(asks)
-            with pytest.raises(CriError, match=f"too late for a createRuntime hook: environment variable CDIH5 of {KIND}=one"):
+            with pytest.raises(CriError, match=f"too late for a createRuntime hook: environment variable CDIDOOR of {KIND}=one"):
                 cri.start(late)

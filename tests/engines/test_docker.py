@@ -13,7 +13,7 @@ ABSENT = missing("dockerd", "docker", "runc")
 pytestmark = pytest.mark.skipif(bool(ABSENT), reason=ABSENT)
 
 RUN = ("run", "--rm", "--network", "none")
-ASK = "echo $CDIH6; cat /cdih6/data; : </dev/fuse"
+ASK = "echo $CDIENG; cat /cdieng/data; : </dev/fuse"
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_a_life_from_configure_to_undo(engine: Dockerd, installed: Installed) ->
         docker = engine.docker
         asked = docker(*RUN, "--runtime", "cdi", "-e", f"CDI_DEVICES={FUSE}", BUSYBOX, "sh", "-c", ASK)
         assert asked.stdout == "fuse\nfrom the host\n"
-        mount = "/dev/null:/var/run/cdi-hook/devices/cdih6.example/dev/fuse"
+        mount = "/dev/null:/var/run/cdi-hook/devices/cdieng.example/dev/fuse"
         asked = docker(*RUN, "--runtime", "cdi", "-v", mount, BUSYBOX, "sh", "-c", ASK + "; ls /var/run/cdi-hook", check=False)
         assert asked.stdout == "fuse\nfrom the host\n"
         assert "/var/run/cdi-hook: No such file or directory" in asked.stderr  # the request itself is taken out
@@ -47,7 +47,7 @@ def test_a_life_from_configure_to_undo(engine: Dockerd, installed: Installed) ->
             "run", "-d", "--network", "none", "--runtime", "cdi", "-e", f"CDI_DEVICES={FUSE}", BUSYBOX, "sleep", "1000"
         ).stdout.strip()
         for _ in range(2):
-            assert docker("exec", name, "sh", "-c", ": </dev/fuse && cat /cdih6/data; env").stdout.startswith("from the host\n")
+            assert docker("exec", name, "sh", "-c", ": </dev/fuse && cat /cdieng/data; env").stdout.startswith("from the host\n")
             assert docker("stats", "--no-stream", name).stdout
             docker("pause", name)
             docker("unpause", name)
@@ -74,9 +74,9 @@ def test_an_unresolvable_device(engine: Dockerd, installed: Installed) -> None:
     """Exit status 125, and a message that says what to do."""
     configure(engine, installed)
     with engine:
-        failed = engine.docker(*RUN, "--runtime", "cdi", "-e", "CDI_DEVICES=cdih6.example/dev=fus", BUSYBOX, "true", check=False)
+        failed = engine.docker(*RUN, "--runtime", "cdi", "-e", "CDI_DEVICES=cdieng.example/dev=fus", BUSYBOX, "true", check=False)
     assert failed.returncode == 125
-    assert "cdih6.example/dev=fus" in failed.stderr
+    assert "cdieng.example/dev=fus" in failed.stderr
     assert FUSE in failed.stderr
     assert str(installed.specs) in failed.stderr
 

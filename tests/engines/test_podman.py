@@ -14,7 +14,7 @@ ABSENT = missing("podman", "runc", "crun")
 pytestmark = pytest.mark.skipif(bool(ABSENT), reason=ABSENT)
 
 RUN = ("run", "--rm", "--network", "none", "--annotation")
-ASK = "echo $CDIH6; cat /cdih6/data; : </dev/fuse"
+ASK = "echo $CDIENG; cat /cdieng/data; : </dev/fuse"
 
 
 def settings_for(file: Path, runtime: str, installed: Installed) -> None:
@@ -48,8 +48,8 @@ def test_a_life_from_configure_to_undo(
         assert podman("run", "--rm", "--network", "none", BUSYBOX, "sh", "-c", "ls /dev | grep -c fuse", check=False).startswith("0\n")
         name = podman("run", "-d", "--network", "none", "--annotation", f"cdi.k8s.io/x={FUSE}", BUSYBOX, "sleep", "1000").strip()
         for _ in range(2):
-            assert podman("exec", name, "sh", "-c", ": </dev/fuse && cat /cdih6/data") == "from the host\n"
-            assert "CDIH6" not in podman("exec", name, "env")
+            assert podman("exec", name, "sh", "-c", ": </dev/fuse && cat /cdieng/data") == "from the host\n"
+            assert "CDIENG" not in podman("exec", name, "env")
             assert podman("stats", "--no-stream", name)
             podman("stop", "-t", "0", name)
             podman("start", name)
@@ -66,12 +66,21 @@ def test_an_unresolvable_device(engines_work: Path, images: Images, installed: I
     with Podman(engines_work / tmp_path.name[-12:], images) as engine:
         configure(engine, installed)
         engine.podman(
-            "--runtime", PREFIX, "create", "--name", "c", "--network", "none", "--annotation", "cdi.k8s.io/x=cdih6.example/dev=fus", BUSYBOX
+            "--runtime",
+            PREFIX,
+            "create",
+            "--name",
+            "c",
+            "--network",
+            "none",
+            "--annotation",
+            "cdi.k8s.io/x=cdieng.example/dev=fus",
+            BUSYBOX,
         )
         for _ in range(2):
             failed = engine.podman("--runtime", PREFIX, "start", "c", check=False)
             assert failed.returncode == 125
-            for word in ("cdih6.example/dev=fus", FUSE, str(installed.specs)):
+            for word in ("cdieng.example/dev=fus", FUSE, str(installed.specs)):
                 assert word in failed.stderr
 
 
@@ -90,7 +99,7 @@ def test_rootless(engines_work: Path, images: Images, installed: Installed, name
     settings_for(named_settings, "runc", installed)
     with Podman(engines_work / tmp_path.name[-12:], images, user=f"{PREFIX}u", home=home) as engine:
         configure(engine, installed)
-        script = "echo $CDIH6; cat /cdih6/data; echo x >/dev/cdih6 || ls -l /dev/cdih6 | cut -c 1"
+        script = "echo $CDIENG; cat /cdieng/data; echo x >/dev/cdieng || ls -l /dev/cdieng | cut -c 1"
         done = engine.podman("--runtime", PREFIX, *RUN, f"cdi.k8s.io/x={FULL}", BUSYBOX, "sh", "-c", script)
         assert done.stdout == "full\nfrom the host\nc\n"
         assert "No space left on device" in done.stderr  # it is /dev/full
@@ -113,7 +122,7 @@ def test_a_user_configures_podman(
         done = run(*tool, "configure", "podman", "--handler", PREFIX, "--set-default", env=engine.env)
         dropin = home / ".config/containers/containers.conf.d/99-cdi-hook.conf"
         assert done.stdout.splitlines()[0] == f"wrote {dropin}"
-        ran = engine.podman(*RUN, f"cdi.k8s.io/x={FULL}", BUSYBOX, "sh", "-c", "echo $CDIH6; cat /cdih6/data")
+        ran = engine.podman(*RUN, f"cdi.k8s.io/x={FULL}", BUSYBOX, "sh", "-c", "echo $CDIENG; cat /cdieng/data")
         assert ran.stdout == "full\nfrom the host\n"
         assert run(*tool, "doctor", env=engine.env, check=False).stdout.count(f"handler {PREFIX} -> {link} (real runtime") == 1
         run(*tool, "unconfigure", "podman", "--handler", PREFIX, env=engine.env)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,12 @@ from typing import Any
 import pytest
 
 from .conftest import ROOT, Installed
-from .harness import BUSYBOX, Completed, Images, Podman, missing
+from .harness import BUSYBOX, Completed, Images, Podman, missing, plain_user
 
 ABSENT = missing("podman", "runc", "crun")
 pytestmark = pytest.mark.skipif(bool(ABSENT), reason=ABSENT)
 
-KIND = "cdih5.example/dev"
+KIND = "cdidoor.example/dev"
 FUSE = {"path": "/dev/fuse"}
 
 
@@ -44,12 +45,13 @@ class Hooked:
         """One device, ``one``."""
         devices = [{"name": "one", "containerEdits": edits}]
         document = {"cdiVersion": "1.1.0", "kind": KIND, "devices": devices}
-        (self.specs / "cdih5.json").write_text(json.dumps(document), encoding="utf-8")
+        (self.specs / "cdidoor.json").write_text(json.dumps(document), encoding="utf-8")
 
     def run(self, script: str, *, asks: str = "one", runtime: str = "runc") -> Completed:
         """Run a shell script in a container; ``asks``: the device that it asks for, or nothing."""
         annotation = ["--annotation", f"cdi.k8s.io/x={KIND}={asks}"] if asks else []
-        words = ["--runtime", runtime, "--hooks-dir", self.hooks, "run", "--rm", "--network", "none", *annotation, BUSYBOX, "sh", "-c", script]
+        options: list[str | Path] = ["--runtime", runtime, "--hooks-dir", self.hooks]
+        words = [*options, "run", "--rm", "--network", "none", *annotation, BUSYBOX, "sh", "-c", script]
         return self.engine.podman(*words, check=False, crun=runtime == "crun")
 
     def said(self) -> list[str]:
@@ -58,8 +60,8 @@ class Hooked:
 
 
 @pytest.fixture
-def hooked(engines_work: Path, images: Images, installed: Installed, tmp_path: Path) -> Iterator[Hooked]:
-    with Podman(engines_work / tmp_path.name[-12:], images) as engine:
+def hooked(engines_work: Path, images: Images, installed: Installed) -> Iterator[Hooked]:
+    with Podman(engines_work / os.urandom(3).hex(), images) as engine:
         yield Hooked(engine, installed)
 
 
@@ -71,18 +73,18 @@ def everything(hooked: Hooked) -> dict[str, Any]:
     hook.chmod(0o755)
     return {
         "deviceNodes": [FUSE],
-        "mounts": [{"hostPath": str(data), "containerPath": "/cdih5/data", "options": ["ro", "bind"]}],
+        "mounts": [{"hostPath": str(data), "containerPath": "/cdidoor/data", "options": ["ro", "bind"]}],
         "hooks": [{"hookName": "createContainer", "path": str(hook)}],
     }
 
 
-ASK = "(: </dev/fuse) && echo opened; cat /cdih5/data; echo ${CDIH5-unset}; id -G"
+ASK = "(: </dev/fuse) && echo opened; cat /cdidoor/data; echo ${CDIDOOR-unset}; id -G"
 
 
 @pytest.mark.parametrize("runtime", ["runc", "crun"])
 def test_precreate_does_everything(hooked: Hooked, runtime: str) -> None:
     hooked.install("precreate")
-    hooked.spec({**everything(hooked), "env": ["CDIH5=yes"], "additionalGids": [4444]})
+    hooked.spec({**everything(hooked), "env": ["CDIDOOR=yes"], "additionalGids": [4444]})
     done = hooked.run(ASK, runtime=runtime)
     assert (done.returncode, done.stderr) == (0, "")
     first, second, third, groups = done.stdout.splitlines()
@@ -100,18 +102,18 @@ def test_create_runtime_does_what_it_can(hooked: Hooked, runtime: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[:3] == ["opened", "from the host", "unset"]
     assert (hooked.engine.work / "state").exists()
-    hooked.spec({**everything(hooked), "env": ["CDIH5=yes"]})
+    hooked.spec({**everything(hooked), "env": ["CDIDOOR=yes"]})
     assert hooked.run("echo started", runtime=runtime).returncode != 0
     (message,) = hooked.said()
-    assert message.startswith("too late for a createRuntime hook: environment variable CDIH5 of cdih5.example/dev=one: ")
+    assert message.startswith("too late for a createRuntime hook: environment variable CDIDOOR of cdidoor.example/dev=one: ")
 
 
 def test_both_hooks_do_it_once(hooked: Hooked) -> None:
     """What precreate has put into the config is held by it: the second hook finds its work done."""
     for stage in ("precreate", "createRuntime"):
         hooked.install(stage)
-    hooked.spec({**everything(hooked), "env": ["CDIH5=yes"]})
-    done = hooked.run(f"{ASK}; grep -c /cdih5/data /proc/self/mountinfo")
+    hooked.spec({**everything(hooked), "env": ["CDIDOOR=yes"]})
+    done = hooked.run(f"{ASK}; grep -c /cdidoor/data /proc/self/mountinfo")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[:3] == ["opened", "from the host", "yes"]
     assert done.stdout.splitlines()[-1] == "1"
@@ -120,9 +122,9 @@ def test_both_hooks_do_it_once(hooked: Hooked) -> None:
 @pytest.mark.parametrize("stage", ["precreate", "createRuntime"])
 def test_container_that_asks_for_nothing(hooked: Hooked, stage: str) -> None:
     hooked.install(stage)
-    hooked.spec({"env": ["CDIH5=yes"]})
+    hooked.spec({"env": ["CDIDOOR=yes"]})
     hooked.program = Path("/nowhere")
-    done = hooked.run("echo ${CDIH5-unset}", asks="")
+    done = hooked.run("echo ${CDIDOOR-unset}", asks="")
     assert (done.returncode, done.stdout) == (0, "unset\n")
 
 
@@ -135,13 +137,41 @@ def test_precreate_that_fails_keeps_the_container_from_starting(hooked: Hooked) 
     assert "started" not in done.stdout
     assert "exit status 1" in done.stderr
     fix = "podman would drop it without a word; the runtime wrapper can do it"
-    assert hooked.said() == [f"{hooked.specs}/cdih5.json: cdih5.example/dev=one: net device acme0: {fix}"]
+    assert hooked.said() == [f"{hooked.specs}/cdidoor.json: cdidoor.example/dev=one: net device acme0: {fix}"]
 
 
 def test_hook_whose_program_is_missing_is_skipped_by_podman(hooked: Hooked) -> None:
     """Why ``doctor`` looks for it: the container starts without its devices, and nobody says so."""
     hooked.program = Path("/nowhere/cdi-hook")
     hooked.install("createRuntime")
-    hooked.spec({"env": ["CDIH5=yes"]})
+    hooked.spec({"env": ["CDIDOOR=yes"]})
     done = hooked.run("echo started")
     assert (done.returncode, done.stdout, done.stderr) == (0, "started\n", "")
+
+
+@pytest.fixture
+def rootless(engines_work: Path, images: Images, installed: Installed) -> Iterator[Hooked]:
+    """podman of a plain user."""
+    absent = missing("newuidmap", "setpriv", "useradd", "fuse-overlayfs")
+    if absent:
+        pytest.skip(absent)
+    with plain_user("cdidooruser") as home, Podman(engines_work / os.urandom(3).hex(), images, user="cdidooruser", home=home) as engine:
+        engine.work.chmod(0o777)
+        # The process that keeps the user's namespaces holds the view of cgroups that it was started with, which crun refuses.
+        engine.podman("system", "migrate")
+        yield Hooked(engine, installed)
+
+
+@pytest.mark.parametrize("stage", ["precreate", "createRuntime"])
+@pytest.mark.parametrize("runtime", ["runc", "crun"])
+def test_rootless(rootless: Hooked, stage: str, runtime: str) -> None:
+    """The hooks run in the user's namespace, where nobody can make a node or change a cgroup: the host's node is mounted."""
+    rootless.install(stage)
+    data = rootless.engine.work / "data"
+    data.write_text("from the host\n", encoding="ascii")
+    mount = {"hostPath": str(data), "containerPath": "/cdidoor/data", "options": ["ro", "bind"]}
+    rootless.spec({"deviceNodes": [{"path": "/dev/acme", "hostPath": "/dev/full"}], "mounts": [mount]})
+    done = rootless.run(
+        "(echo >/dev/acme) 2>&1 | grep -o 'No space'; cat /cdidoor/data; grep -c /cdidoor/data /proc/self/mountinfo", runtime=runtime
+    )
+    assert done.stdout.splitlines() == ["No space", "from the host", "1"], (done.stderr, rootless.said())

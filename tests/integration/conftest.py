@@ -22,7 +22,7 @@ import pytest
 from cdi_hook import index, indexwriter
 
 ROOT = Path(__file__).parents[2]
-PREFIX = "cdih8-"
+PREFIX = "cditest-"
 """How everything begins that has a name outside of our directory: containers and their cgroups."""
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

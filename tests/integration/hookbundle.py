@@ -3,8 +3,8 @@
     with Bundle(work, Runtime("runc", 1), edits={"mounts": [...]}) as bundle:
         done = bundle.run("cat /proc/self/mountinfo")
 
-Everything lies below the bundle's own directory. The runtimes are given their own state directory, every container's cgroup lies in
-``/cdih5`` of each hierarchy, and ``end`` removes all of it.
+Everything lies below the bundle's own directory. The runtimes are given their own state directory, every container's cgroup has
+the name of that directory, and leaving the block removes all of it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ import yaml
 from cdi_hook import index
 
 ROOT = Path(__file__).parents[2]
-PREFIX = "cdih5"
+PREFIX = "cdidoor"
 CLEAN = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C.UTF-8"}
 NAME = "acme.com/thing=one"
 FUSE = {"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229}
@@ -159,7 +159,7 @@ class Bundle:
         self.door = write_door(self.work / "cdi-hook")
         self.config = base_config()
         self.config["annotations"] = {"cdi.k8s.io/test": NAME}
-        self.config["linux"]["cgroupsPath"] = f"/{PREFIX}/{self.id}"
+        self.config["linux"]["cgroupsPath"] = f"/{self.id}"
         hook = {"path": str(self.door), "args": ["cdi-hook", "createRuntime"], "env": [f"CDI_HOOK_CONFIG={self.settings}"]}
         self.config["hooks"] = {"createRuntime": [hook]}
         if userns:
@@ -251,19 +251,16 @@ def forget(directories: list[str]) -> None:
 
 def cgroup_directories(name: str) -> list[Path]:
     """The cgroup of this name, in each hierarchy that has it."""
-    return [path for path in Path("/sys/fs/cgroup").glob(f"*/{PREFIX}/{name}") if path.is_dir()]
+    return [path for path in Path("/sys/fs/cgroup").glob(f"*/{name}") if path.is_dir()]
 
 
 def sweep_cgroups(name: str) -> None:
-    """Remove a container's cgroups, and their parent when it is empty."""
+    """Remove a container's cgroups that a failed test has left."""
     end = time.monotonic() + 5
     while (left := cgroup_directories(name)) and time.monotonic() < end:
         for path in left:
             with contextlib.suppress(OSError):
                 path.rmdir()
-    for path in Path("/sys/fs/cgroup").glob(f"*/{PREFIX}"):
-        with contextlib.suppress(OSError):
-            path.rmdir()
 
 
 def processes_with(word: str) -> list[int]:
@@ -299,7 +296,7 @@ def tree(path: Path) -> list[tuple[str, int, int, int, int]]:
 
 @contextlib.contextmanager
 def unchanged_host(*watched: Path) -> Iterator[None]:
-    """Nothing of ours is left on the host afterwards: no mount (all that these tests mount has ``cdih5`` in its line, wherever it
+    """Nothing of ours is left on the host afterwards: no mount (all that these tests mount has ``cdidoor`` in its line, wherever it
     would be attached), no file or node in the watched directories, and no change of the nodes in ``/dev`` that a container has too."""
 
     def look() -> tuple[object, ...]:

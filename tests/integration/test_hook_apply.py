@@ -112,7 +112,7 @@ def test_mounts_have_their_options(runtime: Runtime, userns: bool) -> None:
                     {"hostPath": f"{here}/dir", "containerPath": "/opt/dir", "options": ["rbind", "ro", *options, "noatime", "rslave"]},
                     {"hostPath": f"{here}/file", "containerPath": "/etc/passwd", "type": "bind"},
                     {
-                        "hostPath": "cdih5-tmpfs",
+                        "hostPath": "cdidoor-tmpfs",
                         "containerPath": "/scratch",
                         "type": "tmpfs",
                         "options": [*options, "size=64k", "mode=1777"],
@@ -148,7 +148,7 @@ def test_files_of_a_mount_belong_to_the_containers_root(runtime: Runtime) -> Non
 def test_mounts_below_and_their_propagation() -> None:
     """rbind brings the mounts below, rro reaches them; shared is shared with nobody outside (crun makes all of them private later)."""
     with Bundle(Runtime("runc", 1)) as bundle:
-        script = f'mount --make-rshared / && mount -t tmpfs cdih5-below {bundle.host}/dir && exec "$@"'
+        script = f'mount --make-rshared / && mount -t tmpfs cdidoor-below {bundle.host}/dir && exec "$@"'
         (bundle.host / "dir").mkdir()
         both = {"hostPath": str(bundle.host), "options": ["rbind", "rro", "rshared"], "containerPath": "/both"}
         top = {"hostPath": str(bundle.host), "options": ["bind", "ro"], "containerPath": "/top"}
@@ -164,6 +164,31 @@ def test_mounts_below_and_their_propagation() -> None:
         }
         assert points["/both/dir"][1] == "shared master"
         assert points["/top"][1] == ""
+
+
+@pytest.mark.parametrize("runtime", [Runtime("runc", 1), Runtime("crun", 1)], ids=ids)
+@pytest.mark.parametrize("propagation", ["shared", "rshared", "rslave", "private"])
+def test_mount_shows_in_the_container_alone(runtime: Runtime, propagation: str) -> None:
+    """On a host whose mounts are shared, and in a container that asks for the same."""
+    with Bundle(runtime) as bundle:
+        (bundle.host / "dir").mkdir()
+        bundle.config["linux"]["rootfsPropagation"] = propagation
+        mount = {"hostPath": f"{bundle.host}/dir", "containerPath": "/opt/dir", "options": ["rbind", "rshared"]}
+        bundle.write_spec({"deviceNodes": [fuse(bundle)], "mounts": [mount]})
+        script = 'mount --make-rshared / && "$@"; echo "ended with $?"; grep -c opt/dir /proc/self/mountinfo'
+        bundle.wrap = ["unshare", "-m", "--propagation", "private", "sh", "-c", script, "sh"]
+        done = bundle.run("grep -c /opt/dir /proc/self/mountinfo")
+        assert (done.stdout, done.stderr) == ("1\nended with 0\n0\n", "")
+
+
+@every_runtime
+def test_node_in_a_mount_of_the_same_device(runtime: Runtime) -> None:
+    """Mounts come first, as the runtimes do it."""
+    with Bundle(runtime) as bundle:
+        mount = {"hostPath": "cdidoor-tmpfs", "containerPath": "/dev/acme", "type": "tmpfs", "options": ["nosuid", "mode=711"]}
+        bundle.write_spec({"deviceNodes": [fuse(bundle, path="/dev/acme/one")], "mounts": [mount]})
+        done = bundle.run("stat -c %a /dev/acme\n" + opens("/dev/acme/one"))
+        assert (done.stdout, done.stderr) == ("711\n/dev/acme/one: opened\n", "")
 
 
 def write_hook(bundle: Bundle, name: str, script: str) -> str:

@@ -72,7 +72,7 @@ def test_program_that_cannot_be_loaded_again_is_refused_by_name(runtime: Runtime
         (message,) = bundle.said()
         assert message.startswith("program ")
         assert message.endswith(
-            f" of the device filter of cgroup /cdih5/{bundle.id} calls a function, and cannot be loaded again; "
+            f" of the device filter of cgroup /{bundle.id} calls a function, and cannot be loaded again; "
             "let the runtime wrapper put the devices into the config"
         )
 
@@ -95,7 +95,7 @@ def test_nested_cgroup(runtime: Runtime) -> None:
         done = bundle.run(opens("/dev/acme"))
         assert (done.stdout, done.stderr) == ("/dev/acme: opened\n", "")
         bundle.call("delete", "--force", bundle.id)
-        for path in Path("/sys/fs/cgroup").glob(f"*/cdih5/{bundle.id}/container"):
+        for path in Path("/sys/fs/cgroup").glob(f"*/{bundle.id}/container"):
             path.rmdir()
 
 

@@ -110,7 +110,7 @@ def call(bundle: Bundle, stdin: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
-_IN_A_DEV_OF_ITS_OWN = 'mount -t tmpfs cdih5-dev /dev && mknod -m 666 /dev/null c 1 3 && exec "$@"'
+_IN_A_DEV_OF_ITS_OWN = 'mount -t tmpfs cdidoor-dev /dev && mknod -m 666 /dev/null c 1 3 && exec "$@"'
 
 _LISTEN = """
 import socket, subprocess, sys

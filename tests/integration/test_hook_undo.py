@@ -73,7 +73,7 @@ def everything(bundle: Bundle) -> dict[str, Any]:
         "mounts": [
             {"hostPath": str(bundle.host / "dir"), "containerPath": "/opt/dir", "options": ["rbind", "ro"]},
             {"hostPath": str(node), "containerPath": "/opt/file", "options": ["bind"]},
-            {"hostPath": "cdih5-tmpfs", "containerPath": "/scratch", "type": "tmpfs"},
+            {"hostPath": "cdidoor-tmpfs", "containerPath": "/scratch", "type": "tmpfs"},
         ],
         "hooks": [],
     }

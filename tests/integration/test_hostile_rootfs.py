@@ -67,7 +67,7 @@ class Target(Bundle):
     def created(self, *, dev: bool = True) -> Iterator[int]:
         """The pid of a process in a container that the test makes itself; its cgroup is the test's own, which forbids nothing."""
         script = f"mount --bind {self.rootfs} {self.rootfs}; "
-        script += f"mount -t tmpfs cdih5-dev {self.rootfs}/dev; " if dev else ""
+        script += f"mount -t tmpfs cdidoor-dev {self.rootfs}/dev; " if dev else ""
         process = subprocess.Popen(
             ["unshare", "-m", "--propagation", "private", "sh", "-ec", f"{script} echo made; exec sleep 1000"],
             stdout=subprocess.PIPE,
@@ -110,7 +110,7 @@ def test_mount_target_is_a_link_to_a_file_of_the_host(runtime: Runtime, userns: 
             done = bundle.run("cat /etc/passwd")
         if "proc" not in to:
             # The link is followed below the rootfs, where it says the same in the container.
-            assert (done.returncode, done.stdout) == (0, "of the vendor\n")
+            assert (done.returncode, done.stdout, done.stderr) == (0, "of the vendor\n", "")
         else:
             assert done.returncode != 0
             (message,) = bundle.said()

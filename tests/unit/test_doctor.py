@@ -13,6 +13,7 @@ from cdi_hook import doctor
 from cdi_hook.cli import doctor as command
 from cdi_hook.engines.base import Site
 
+GENERATOR = "nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml"
 CONTAINERD = 'plugins."io.containerd.grpc.v1.cri".containerd.runtimes'
 
 
@@ -132,7 +133,16 @@ FAULTS = [
             )
         ],
     ),
-    (no_specs, [("specs", "no device is defined in @/cdi", "run the vendor's generator, or: cdi-hook generate --help")]),
+    (
+        no_specs,
+        [
+            (
+                "specs",
+                "no device is defined in @/cdi",
+                "run the vendor's generator, such as: nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml",
+            )
+        ],
+    ),
     (disabled, [("settings", "enabled is false: every request is ignored", "set enabled: true in @/etc/cdi-hook/config.yaml")]),
     (
         wrapper_as_runtime,
@@ -249,7 +259,7 @@ def test_the_page(site: Site, tmp_path: Path) -> None:
         "",
         "problems:",
         "  specs: no device is defined in @/cdi",
-        "    mend it: run the vendor's generator, or: cdi-hook generate --help",
+        "    mend it: run the vendor's generator, such as: nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml",
     ]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cdi_hook import edits, explain, features, host, pipeline
+from cdi_hook import edits, explain, host, pipeline
 from tests.unit.world import World, asking
 
 GPU: dict[str, Any] = {
@@ -29,7 +29,6 @@ CONFIG: dict[str, Any] = {"process": {"env": ["A=1", "GPU=all"], "user": {"uid":
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(features, "SYSTEM_HOME", str(tmp_path / "index"))
     made = World(tmp_path, monkeypatch)
     made.spec("acme.com/gpu", GPU, OWN)
     return made

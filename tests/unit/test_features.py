@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import posix
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cdi_hook import features
+from cdi_hook import features, index
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A runtime directory of our own."""
-    monkeypatch.setattr(features, "SYSTEM_HOME", str(tmp_path / "run"))
-    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    monkeypatch.setattr(index, "SYSTEM_HOME", str(tmp_path / "run"))
+    monkeypatch.delitem(posix.environ, b"XDG_RUNTIME_DIR", raising=False)
     return tmp_path / "run"
 
 
@@ -245,7 +246,7 @@ def test_a_directory_that_others_may_write_to_is_not_used(tmp_path: Path, home: 
 
 
 def test_without_a_directory_it_is_asked_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(features, "SYSTEM_HOME", "/proc/nowhere")
+    monkeypatch.setattr(index, "SYSTEM_HOME", "/proc/nowhere")
     path = runtime(tmp_path / "runc", "runc version 1.4.0")
     assert features.supports(path, "netDevices") is True
     assert features.supports(path, "netDevices") is True
@@ -253,8 +254,8 @@ def test_without_a_directory_it_is_asked_each_time(tmp_path: Path, monkeypatch: 
 
 
 def test_a_user_remembers_in_the_directory_of_the_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(features, "SYSTEM_HOME", "/proc/nowhere")
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setattr(index, "SYSTEM_HOME", "/proc/nowhere")
+    monkeypatch.setitem(posix.environ, b"XDG_RUNTIME_DIR", bytes(tmp_path))
     path = runtime(tmp_path / "runc", "runc version 1.4.0")
     features.facts(path)
     assert len(list((tmp_path / "cdi-hook").iterdir())) == 1

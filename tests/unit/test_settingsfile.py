@@ -70,13 +70,18 @@ def test_values(text: str, expected: dict[str, Any]) -> None:
 
 
 KNOWN = "known here: enabled, runtime, specDirs, log, requests, harden, stale, hook"
+LOG = "known here: log.file, log.level, log.format"
+PATHS = "write a list of absolute paths, such as [/etc/cdi, /var/run/cdi]"
+PREFIXES = "write a list of beginnings of annotation keys, each with its slash, such as [cdi.k8s.io/]"
+NAMES = "write a list of names of variables, such as [CDI_DEVICES]"
+NO_POLICY = "belongs to a later version; this one has no policy, and does not pretend to; take it out"
 BAD: list[tuple[str, str, str]] = [
     ("an unknown key", "enabled: true\ncolour: red\n", f":2: colour: is no setting; {KNOWN}"),
     ("a misspelt key", "runtme: /r\n", f":1: runtme: is no setting; do you mean runtime? {KNOWN}"),
-    ("a misspelt key in a group", "log:\n  levle: info\n", ":2: log.levle: is no setting; do you mean log.level? known here: log.file, log.level, log.format"),
-    ("a dotted key", "log.level: debug\n", ":1: log.level: is no setting; do you mean log.level? known here: log.file, log.level, log.format"),
+    ("a misspelt key in a group", "log:\n  levle: info\n", f":2: log.levle: is no setting; do you mean log.level? {LOG}"),
+    ("a dotted key", "log.level: debug\n", f":1: log.level: is no setting; do you mean log.level? {LOG}"),
     ("a key that is no text", "1: x\n", f":1: 1: is no setting; {KNOWN}"),
-    ("a key of the top in a group", "log:\n  runtime: /r\n", ":2: log.runtime: is no setting; do you mean runtime? known here: log.file, log.level, log.format"),
+    ("a key of the top in a group", "log:\n  runtime: /r\n", f":2: log.runtime: is no setting; do you mean runtime? {LOG}"),
     ("a switch that is text", "enabled: 'no'\n", ":1: enabled: is text; write true or false"),
     ("a switch without a value", "enabled:\n", ":1: enabled: is empty; write true or false"),
     ("a switch that is a number", "harden: {fileMode: 1}\n", ":1: harden.fileMode: is a number; write true or false"),
@@ -89,18 +94,18 @@ BAD: list[tuple[str, str, str]] = [
     ("a word that is a switch", "stale: true\n", ":1: stale: is true; write one of fail, warn, ignore"),
     ("a hook that may not ignore", "hook:\n  tooLate: ignore\n", ':2: hook.tooLate: is "ignore"; write one of fail, warn'),
     ("a group that is text", "log: debug\n", ":1: log: is text, not a map; write file, level, format below it, indented"),
-    ("paths that are one", "specDirs: /a\n", ":1: specDirs: is text, not a list; write a list of absolute paths, such as [/etc/cdi, /var/run/cdi]"),
-    ("no paths", "specDirs: []\n", ":1: specDirs: is empty: there would be no device at all; write a list of absolute paths, such as [/etc/cdi, /var/run/cdi]"),
-    ("a relative path among paths", "specDirs: [/a, b]\n", ':1: specDirs: holds "b"; write a list of absolute paths, such as [/etc/cdi, /var/run/cdi]'),
-    ("a number among paths", "specDirs: [/a, 1]\n", ":1: specDirs: holds a number; write a list of absolute paths, such as [/etc/cdi, /var/run/cdi]"),
-    ("an empty prefix", 'requests: {annotations: [""]}\n', ':1: requests.annotations: holds ""; write a list of beginnings of annotation keys, each with its slash, such as [cdi.k8s.io/]'),
-    ("a prefix without its slash", "requests: {annotations: [cdi]}\n", ':1: requests.annotations: holds "cdi"; write a list of beginnings of annotation keys, each with its slash, such as [cdi.k8s.io/]'),
-    ("a pattern", 'requests: {annotations: ["a/*"]}\n', ':1: requests.annotations: holds "a/*"; write a list of beginnings of annotation keys, each with its slash, such as [cdi.k8s.io/]'),
-    ("a variable with its value", "requests: {environment: [A=b]}\n", ':1: requests.environment: holds "A=b"; write a list of names of variables, such as [CDI_DEVICES]'),
-    ("a policy, which this version would not enforce", "enabled: true\npolicy:\n  default: deny\n", ":2: policy: belongs to a later version; this one has no policy, and does not pretend to; take it out"),
+    ("paths that are one", "specDirs: /a\n", f":1: specDirs: is text, not a list; {PATHS}"),
+    ("no paths", "specDirs: []\n", f":1: specDirs: is empty: there would be no device at all; {PATHS}"),
+    ("a relative path among paths", "specDirs: [/a, b]\n", f':1: specDirs: holds "b"; {PATHS}'),
+    ("a number among paths", "specDirs: [/a, 1]\n", f":1: specDirs: holds a number; {PATHS}"),
+    ("an empty prefix", 'requests: {annotations: [""]}\n', f':1: requests.annotations: holds ""; {PREFIXES}'),
+    ("a prefix without its slash", "requests: {annotations: [cdi]}\n", f':1: requests.annotations: holds "cdi"; {PREFIXES}'),
+    ("a pattern", 'requests: {annotations: ["a/*"]}\n', f':1: requests.annotations: holds "a/*"; {PREFIXES}'),
+    ("a variable with its value", "requests: {environment: [A=b]}\n", f':1: requests.environment: holds "A=b"; {NAMES}'),
+    ("a policy, which this version would not enforce", "enabled: true\npolicy:\n  default: deny\n", f":2: policy: {NO_POLICY}"),
     ("a list of settings", "- enabled\n", ":1: is a list, not a map of settings; write lines such as runtime: /usr/sbin/runc"),
     ("a text", "hello\n", ":1: is text, not a map of settings; write lines such as runtime: /usr/sbin/runc"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("text", "message"), [row[1:] for row in BAD], ids=[row[0] for row in BAD])

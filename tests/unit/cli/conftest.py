@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cdi_hook import features, index
+from cdi_hook import index
 from cdi_hook.__main__ import main
 from tests.unit.specs import spec_text, write_files
 
@@ -39,7 +39,6 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     monkeypatch.setattr(index, "SYSTEM_HOME", str(tmp_path / "run"))
-    monkeypatch.setattr(features, "SYSTEM_HOME", str(tmp_path / "run"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -182,3 +182,8 @@ def test_a_door_loads_no_command() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, input="{}", capture_output=True, text=True, timeout=60, check=True)
     assert (done.stdout, done.stderr) == ("{}", "0 []\n")
+
+
+def test_the_readme_knows_every_command() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert [name for name in tool.COMMANDS if f"`{name}" not in text] == []

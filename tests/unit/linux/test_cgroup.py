@@ -129,7 +129,9 @@ def test_version_1_that_refuses_takes_back_what_went_before(tmp_path: Path) -> N
         (tmp_path / "one" / name).touch()
     fds = [os.open(tmp_path / name, os.O_RDONLY | os.O_DIRECTORY) for name in ("one", "two")]
     groups = Cgroups(1, [(fds[0], "/one"), (fds[1], "/two")])
-    with pytest.raises(KernelError, match=r"^write on the device rules of cgroup /two \(devices.allow: c 1:2 r\): does not exist \(ENOENT\)$"):
+    with pytest.raises(
+        KernelError, match=r"^write on the device rules of cgroup /two \(devices.allow: c 1:2 r\): does not exist \(ENOENT\)$"
+    ):
         groups.allow([("c", 1, 2, "r")])
     assert (tmp_path / "one/devices.deny").read_text() == "c 1:2 r"
     groups.close()

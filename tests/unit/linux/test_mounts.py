@@ -63,7 +63,8 @@ REFUSED = {
     "its recursive form": (("bind", ["rshiny"]), "the mount option rshiny is unknown"),
     "no type": (("", ["ro"]), "a mount without type that is no bind mount cannot be made in a container that exists already"),
     **{
-        type_: ((type_, []), f"a mount of type {type_} cannot be made in a container that exists already") for type_ in mounts.OF_THEIR_MAKER
+        type_: ((type_, []), f"a mount of type {type_} cannot be made in a container that exists already")
+        for type_ in mounts.OF_THEIR_MAKER
     },
 }
 

@@ -99,7 +99,9 @@ def test_loop_of_links(tree: tuple[Root, Path, Path]) -> None:
         root.make("/one/x", directory=True)
 
 
-@pytest.mark.parametrize(("path", "directory", "words"), [("/file", True, "a file, and a directory"), ("/dir", False, "a directory, and a file")])
+@pytest.mark.parametrize(
+    ("path", "directory", "words"), [("/file", True, "a file, and a directory"), ("/dir", False, "a directory, and a file")]
+)
 def test_target_of_the_other_kind(tree: tuple[Root, Path, Path], path: str, directory: bool, words: str) -> None:
     root, inside, _ = tree
     (inside / "file").touch()

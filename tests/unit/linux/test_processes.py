@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cdi_hook.errors import CdiError
-from cdi_hook.linux import namespaces, processes
+from cdi_hook.linux import processes
 
 
 def program(path: Path, text: str) -> str:
@@ -51,7 +51,7 @@ FAILURES = {
     "a status": ("echo one; echo two >&2; exit 7", 0, " ended with exit status 7: two"),
     "a signal": ("kill -9 $$", 0, " was ended by signal 9"),
     "a timeout": ("echo started; sleep 30", 1, " was ended after its timeout of 1 s: started"),
-    "a long output": ("head -c 9999 /dev/zero | tr '\\\\0' x; exit 1", 0, " ended with exit status 1: " + "x" * 400),
+    "a long output": ("head -c 9999 /dev/zero | tr '\\0' x; exit 1", 0, " ended with exit status 1: " + "x" * 400),
 }
 
 
@@ -68,55 +68,5 @@ def test_cannot_be_run(tmp_path: Path) -> None:
         processes.run("/nowhere/x", [], [], stdin=b"")
     with pytest.raises(CdiError, match=r"cannot be run: access is refused \(EACCES\)$"):
         processes.run(str(tmp_path), [], [], stdin=b"")
-    with pytest.raises(CdiError, match="^the path of the program x is not absolute$"):
+    with pytest.raises(CdiError, match=r"^the path of the program x is not absolute$"):
         processes.run("x", [], [], stdin=b"")
-
-
-def test_child_carries_out_words(tmp_path: Path) -> None:
-    """Answers come in order, errors are raised here, and the child can go on after one."""
-
-    def prepare() -> object:
-        def carry_out(word: str) -> None:
-            if word == "bad":
-                raise CdiError("is bad", file="/f", field="x", fix="mend it")
-            if word == "worse":
-                raise ValueError("oops")
-            (tmp_path / word).touch()
-
-        return carry_out
-
-    child = namespaces.Child(prepare)  # type: ignore[arg-type]
-    child.do("one")
-    with pytest.raises(CdiError, match="^/f: x: is bad; mend it$"):
-        child.do("bad")
-    with pytest.raises(CdiError, match="^internal error, please report it: ValueError: oops$"):
-        child.do("worse")
-    child.do("two")
-    child.end()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
-
-
-def test_child_that_cannot_begin() -> None:
-    def prepare() -> object:
-        raise CdiError("no way in")
-
-    with pytest.raises(CdiError, match="^no way in$"):
-        namespaces.Child(prepare)  # type: ignore[arg-type]
-
-
-def test_child_that_is_killed() -> None:
-    child = namespaces.Child(lambda: lambda word: os.kill(os.getpid(), 9))
-    with pytest.raises(CdiError, match="which was killed"):
-        child.do("die")
-    child.end()
-
-
-def test_process() -> None:
-    ours = namespaces.Process(os.getpid())
-    assert ours.spaces == {}
-    assert ours.read("comm").strip() != ""
-    assert ours.inner_pid() == os.getpid()
-    assert ours.outer_id("uid", 0) >= 0
-    os.close(ours.pidfd)
-    with pytest.raises(CdiError, match="the container has no mount namespace of its own"):
-        namespaces.enter(ours, "/")

@@ -1,0 +1,21 @@
+"""``cdi-hook schema``: the JSON schema of CDI specs, or the reference page. Layer 5, cold."""
+
+from __future__ import annotations
+
+import argparse
+
+from cdi_hook import specdoc
+from cdi_hook.cli import output
+
+HELP = "print the JSON schema of CDI specs"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``schema``."""
+    parser.add_argument("--reference", action="store_true", help="print the page that describes every field instead")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print it."""
+    print(specdoc.reference().rstrip("\n") if args.reference else output.pretty(specdoc.json_schema()))
+    return 0
