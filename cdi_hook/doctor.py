@@ -34,7 +34,7 @@ def examine(site: Site, configs: dict[str, str] | None = None) -> Report:
     _runtime(site, values, report)
     registry = _specs(values, report)
     _index(values, registry, report)
-    _hooks(site, report)
+    _hooks(site, configs or {}, report)
     _host(site, registry, report)
     if not handlers and not report["hooks"]:
         installed = [engine["engine"] for engine in report["engines"] if engine["program"]]
@@ -163,12 +163,13 @@ def _index(values: dict[str, Any], registry: Registry, report: Report) -> None:
         report["notes"].append({"subject": "index", "what": "is not there or out of date; the next request writes it"})
 
 
-def _hooks(site: Site, report: Report) -> None:
+def _hooks(site: Site, configs: dict[str, str], report: Report) -> None:
     """Our hooks in the directories of podman and CRI-O. podman skips a hook whose program is missing without a word."""
     directories = [site.at(hooksd.SHARED)]
     for name in ("podman", "crio"):
         try:
-            directories += [path for path in engines.load(name).hooks_dirs(site) if path not in directories]
+            listed = engines.load(name).hooks_dirs(site, Request(config=configs.get(name, "")))
+            directories += [path for path in listed if path not in directories]
         except CdiError:
             continue  # reported with the engine
     report["hooks"] = []

@@ -200,7 +200,7 @@ def _cold_locate(faults: list[StaleError]) -> list[CdiError]:
     """The same faults with the line in the spec, the whole field path, and what to run."""
     from cdi_hook import specfile
 
-    return [specfile.locate(fault) for fault in faults]
+    return list(specfile.locate_all(faults))
 
 
 def _cold_supports(runtime: str, feature: str) -> bool | None:

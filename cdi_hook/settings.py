@@ -47,11 +47,13 @@ DEFAULTS: Settings = {
 _RUNTIMES = ("runc", "crun")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._+-")
-_PLAIN_WORDS = {
-    "enabled": ("true", "false"),
-    "  level": ("debug", "info", "warning", "error"),
-    "  format": ("json", "text"),
+_CHOICES = {
+    "log.level": ("debug", "info", "warning", "error"),
+    "log.format": ("json", "text"),
+    "stale": ("fail", "warn", "ignore"),
+    "hook.tooLate": ("fail", "warn"),
 }
+_GROUPS = frozenset(key.partition(".")[0] for key in DEFAULTS if "." in key)
 _LARGEST = 1 << 20
 _S_IFMT, _S_IFREG = 0o170000, 0o100000
 
@@ -90,11 +92,14 @@ def read(file: str, named: bool) -> tuple[Settings, CdiError | None]:
 
 
 def plain(data: bytes) -> Settings | None:
-    """The settings of a text of the plain shape, None for any other: comments, ``enabled: true``, ``runtime: /path``,
-    ``specDirs: [/one, /two]``, and ``log:`` with ``file``, ``level`` and ``format`` indented by two blanks; each key once."""
+    """The settings of a text of the plain shape, None for any other.
+
+    Plain are comments, ``key: value`` and, below the name of a group, ``  key: value`` indented by two blanks; each key once; values
+    that are ``true`` or ``false``, a word of the setting's choice, a path of unsuspicious characters, or ``[one, two]`` of such.
+    """
     found = dict(DEFAULTS)
     seen = set()
-    block = False
+    group = ""
     empty = False
     for line in data.decode("latin-1").split("\n"):
         if not line.isascii() or (line and not line.isprintable()):
@@ -102,49 +107,56 @@ def plain(data: bytes) -> Settings | None:
         if not line or line.startswith("#"):
             continue
         key, colon, value = line.partition(":")
+        if "." in key:
+            return None
+        if key.startswith("  "):
+            key, empty = f"{group}.{key[2:]}", False
+        elif empty:
+            return None  # to YAML, a group with nothing in it is null
+        elif key in _GROUPS and not value:
+            group, empty = key, True
+        else:
+            group = ""
         if key in seen or not colon:
             return None
         seen.add(key)
-        if key.startswith("  "):
-            if not block:
-                return None
-            empty = False
-        elif empty:
-            return None
-        else:
-            block = empty = key == "log"
-        if not _take(found, key, value):
+        if key != group and not _take(found, key, value):
             return None
     return None if empty else found
 
 
 def _take(found: Settings, key: str, value: str) -> bool:
     """Put one plain value into the settings; False when it is not plain."""
-    if key == "log":
-        return not value
-    if value[:1] != " ":
+    default = DEFAULTS.get(key)
+    if default is None or value[:1] != " ":
         return False
     value = value[1:]
-    if key in _PLAIN_WORDS:
-        if value not in _PLAIN_WORDS[key]:
+    if isinstance(default, bool):
+        if value not in ("true", "false"):
             return False
-        found[{"  level": "log.level", "  format": "log.format"}.get(key, key)] = value == "true" if key == "enabled" else value
-    elif key in ("runtime", "  file"):
-        if not _is_plain_path(value):
+        found[key] = value == "true"
+    elif isinstance(default, list):
+        items = value[1:-1].split(", ")
+        if value[:1] != "[" or value[-1:] != "]" or not all(_is_plain(item, key) for item in items):
             return False
-        found["runtime" if key == "runtime" else "log.file"] = value
-    elif key == "specDirs" and value.startswith("[") and value.endswith("]"):
-        paths = value[1:-1].split(", ")
-        if not all(_is_plain_path(path) for path in paths):
-            return False
-        found[key] = paths
+        found[key] = items
+    elif value in _CHOICES[key] if key in _CHOICES else _is_plain(value, key):
+        found[key] = value
     else:
         return False
     return True
 
 
-def _is_plain_path(text: str) -> bool:
-    return text.startswith("/") and _PLAIN.issuperset(text)
+def _is_plain(text: str, key: str) -> bool:
+    """Whether a text is certainly itself to YAML, and allowed here."""
+    if not _PLAIN.issuperset(text):
+        return False
+    if key == "requests.environment":
+        # With an underscore, it is neither a number nor one of YAML's many words for true.
+        return text[:1].isalpha() and "_" in text and text.replace("_", "").isalnum()
+    if key == "requests.annotations":
+        return text[:1].isalpha() and text.count("/") == 1
+    return text.startswith("/")
 
 
 def find_runtime(settings: Settings, self_path: str, environ: Mapping[bytes, bytes]) -> str:

@@ -235,10 +235,9 @@ def _text(value: Any) -> str:
 
 
 def _key(value: Any) -> str:
-    """A scalar as a key, which for what is no number differs."""
-    if isinstance(value, float) and value - value != 0:
-        return ".nan" if value != value else ".inf" if value > 0 else "-.inf"
-    return _text(value)
+    """A scalar as a key: the same, but for what is too large, or no number at all."""
+    text = _text(value)
+    return {"+Inf": ".inf", "-Inf": "-.inf", "NaN": ".nan"}.get(text, text) if isinstance(value, float) else text
 
 
 def _is_unicode(text: str) -> bool:
@@ -253,7 +252,10 @@ def _is_unicode(text: str) -> bool:
 def _whole(value: Any) -> int | None:
     """A number as the integer that its JSON form is; None for anything else."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
-        return int(value)
+        # By its shortest digits: 2**63 is 9223372036854776000 then.
+        digits, _, power = repr(value).partition("e")
+        digits, _, fraction = digits.partition(".")
+        return int(digits + fraction) * 10 ** (int(power) - len(fraction)) if power else int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 

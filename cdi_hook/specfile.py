@@ -28,7 +28,6 @@ LARGEST = 32 << 20
 """How many bytes a spec file may have."""
 
 _TRIES = 3
-_ESCAPED = (*range(0x7F, 0xA0), 0x2028, 0x2029, 0xFEFF, 0xFFFE, 0xFFFF)
 _FILE_TYPES = {
     stat_.S_IFIFO: "a FIFO",
     stat_.S_IFDIR: "a directory",
@@ -138,12 +137,15 @@ def dump_yaml(spec: Any) -> str:
     """A spec as YAML that every reader takes for the same: text that looks like a number or a truth value is quoted."""
     import yaml
 
+    escapes = _escapes()
+
     class Dumper(yaml.SafeDumper):
         def ignore_aliases(self, data: Any) -> bool:
             return True
 
     def text(dumper: Any, value: str) -> Any:
-        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if resolve(value) == value else '"')
+        plain = resolve(value) == value and (value.isascii() or value.translate(escapes) == value)
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if plain else '"')
 
     Dumper.add_representer(str, text)
     return "---\n" + str(yaml.dump(_understood(spec), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=1000))
@@ -153,9 +155,14 @@ def dump_json(spec: Any) -> str:
     """A spec as JSON, indented, fields in the order of the specification."""
     import json
 
-    # Neither all escaped nor none: a YAML reader trips over surrogate pairs, and over what it takes for a control or a line end.
+    # Not all that is not ASCII: a YAML reader trips over surrogate pairs.
     text = json.dumps(_understood(spec), indent=2, ensure_ascii=False)
-    return text.translate({code: f"\\u{code:04x}" for code in _ESCAPED}) + "\n"
+    return text.translate(_escapes()) + "\n"
+
+
+def _escapes() -> dict[int, str]:
+    """What a reader may take for a control or a line end, and how to write it in double quotes."""
+    return {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x2029, 0xFEFF, 0xFFFE, 0xFFFF)}
 
 
 def _understood(spec: Any) -> Any:

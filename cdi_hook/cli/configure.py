@@ -80,7 +80,7 @@ def make_plan(site: Site, engine: Engine, request: Request) -> Plan:
     plan = engine.plan(site, request, wired.wrapper)
     plan.changes = wired.changes + plan.changes
     plan.notes = [f"the real runtime behind {request.handler} is {wired.runtime}", *wired.notes, *plan.notes]
-    plan.uses = wired.uses
+    plan.uses += wired.uses
     return plan
 
 

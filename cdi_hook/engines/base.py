@@ -24,6 +24,7 @@ SECONDS = 15
 """How long an engine may take to check its configuration or to say its version."""
 
 WRAPPER = "cdi-runtime"
+_BARE_LF = re.compile(r"(?<!\r)\n")
 _HANDLER = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?\Z")
 
 
@@ -203,7 +204,7 @@ class Engine:
         """
         raise NotImplementedError
 
-    def hooks_dirs(self, site: Site) -> list[str]:
+    def hooks_dirs(self, site: Site, request: Request) -> list[str]:
         """The directories in which the engine looks for OCI hooks."""
         return []
 
@@ -278,6 +279,12 @@ def existing(site: Site, request: Request, usual: str) -> tuple[str, bytes | Non
     if data is None and request.config:
         raise EngineError("is missing", file=path, field="--config", fix="name the file that the engine reads")
     return path, data
+
+
+def with_breaks_of(old: str, new: str) -> str:
+    """``new`` with CRLF line breaks throughout when ``old`` has only those: a bare LF in it is then one of ours."""
+    crlf = "\r\n" in old and not _BARE_LF.search(old)
+    return _BARE_LF.sub("\r\n", new) if crlf else new
 
 
 def newer(version: str, than: str) -> bool:

@@ -111,6 +111,18 @@ class View(NamedTuple):
         return str(tomlfile.get(self.cri, ("containerd", "default_runtime_name")) or "runc")
 
     @property
+    def unnamed(self) -> dict[str, Any]:
+        """The table ``default_runtime`` of old files: with a type in it, it wins over ``default_runtime_name``."""
+        found = tomlfile.table(self.cri, ("containerd", "default_runtime"))
+        return found if found.get("runtime_type") else {}
+
+    @property
+    def disabled(self) -> bool:
+        """Is the CRI plugin turned off? By its short name in version 1, by its full one since."""
+        listed = self.files[0].values.get("disabled_plugins") or []
+        return any(name in (".".join(path[1:]) for path in (_OLD_NAME, _NAME, _NEW_NAME)) for name in listed)
+
+    @property
     def dropins(self) -> bool:
         """Does this containerd merge sections of imported files?"""
         return self.files[0].version >= 3
@@ -155,7 +167,8 @@ class Containerd(Engine):
 
     def own_runtime(self, site: Site, request: Request) -> str:
         _, view = self._open(site, request)
-        binary = tomlfile.get(view.runtimes, (view.default, "options", "BinaryName"))
+        source = view.unnamed or tomlfile.table(view.runtimes, (view.default,))
+        binary = tomlfile.get(source, ("options", "BinaryName"))
         return "runc" if not binary else "" if ours(binary) else str(binary)
 
     def plan(self, site: Site, request: Request, wrapper: str) -> Plan:
@@ -167,10 +180,16 @@ class Containerd(Engine):
                 raise foreign(request.handler, binary or "runc", view.target.path)
         entry = self._entry(site, request, view, wrapper)
         plan = Plan(config=path, old={"default": tomlfile.get(view.cri, ("containerd", "default_runtime_name"))})
-        if "cri" in (view.files[0].values.get("disabled_plugins") or []):
-            plan.notes.append(f'{path}: disabled_plugins names "cri": Kubernetes and crictl cannot reach containerd until it is taken out')
+        if view.disabled:
+            plan.notes.append(
+                f"{path}: disabled_plugins names the CRI plugin: Kubernetes and crictl cannot reach containerd until it is taken out"
+            )
         if view.dropins:
             plan.changes = self._dropin(site, request, view, entry)
+            plan.uses = [path]  # its import, which the handler's file needs
+            plan.old["import"] = next(
+                (f"{os.path.dirname(plan.changes[0].path)}/*.toml" for item in plan.changes if item.path == path), None
+            )
         else:
             plan.changes = self._edit(request, view, entry)
         if request.pod_annotations:
@@ -181,6 +200,8 @@ class Containerd(Engine):
         """The handler's table: what it holds already, or the default runtime's, with our wrapper and the annotations let through."""
         name = request.handler if request.handler in view.runtimes else view.default
         source = tomlfile.table(view.runtimes, (name,))
+        if name != request.handler:
+            source = view.unnamed or source
         if not str(source.get("runtime_type") or _RUNC["runtime_type"]).startswith("io.containerd.runc."):
             source = tomlfile.table(view.runtimes, ("runc",))  # BinaryName means nothing to another shim
         wanted = patterns(site)
@@ -205,6 +226,10 @@ class Containerd(Engine):
             text = tomlfile.add_table(text, (*base, "runtimes", "runc"), _RUNC, file.path, after=file.plugin)
         text = _put(text, (*base, "runtimes"), request.handler, view.runtimes.get(request.handler), entry, file.path)
         if request.set_default:
+            if view.unnamed:
+                reason = "is there, is deprecated, and wins over default_runtime_name"
+                fix = "make it a table of containerd.runtimes, name that one in default_runtime_name, and try again"
+                raise EngineError(reason, file=file.path, field=".".join((*base, "default_runtime")), fix=fix)
             text = tomlfile.set_value(text, (*base, "default_runtime_name"), request.handler, file.path)
         return change(file.path, file.data, text.encode("utf-8"))
 
@@ -243,11 +268,13 @@ class Containerd(Engine):
         if ours(tomlfile.get(runtimes, (handler, "options", "BinaryName"))):
             text = tomlfile.remove_table(text, (*base, "runtimes", handler), path)
             if tomlfile.get(file.values, (*base, "default_runtime_name")) == handler:
-                text = tomlfile.set_value(text, (*base, "default_runtime_name"), old.get("default"), path)
+                dropin = os.path.basename(path) == f"cdi-hook-{handler}.toml"  # the old default stands in another file
+                text = tomlfile.set_value(text, (*base, "default_runtime_name"), None if dropin else old.get("default"), path)
             if set(runtimes) == {"runc", handler} and runtimes["runc"] == _RUNC:
                 text = tomlfile.remove_table(text, (*base, "runtimes", "runc"), path)  # only there to stay beside us
-        empty = not set(tomlfile.parse(text, path)) - {"version"}
-        return None if empty and os.path.basename(path) == f"cdi-hook-{handler}.toml" else text.encode("utf-8")
+        if os.path.basename(path) == f"cdi-hook-{handler}.toml" and not set(tomlfile.parse(text, path)) - {"version"}:
+            return None
+        return _without_import(text, path, old.get("import"), handler).encode("utf-8")
 
     def check(self, site: Site, config: str, handler: str) -> str:
         program = site.program(self.program)
@@ -256,7 +283,11 @@ class Containerd(Engine):
         status, answer = site.ask(program, "-c", config, "config", "dump")
         if status:
             raise EngineError(f"containerd refuses the file: {_last(answer)}", file=config)
-        if handler and not re.search(rf"\.runtimes\.[\"']?{re.escape(handler)}[\"'\].]", answer):
+        if (
+            handler
+            and not re.search(rf"\.runtimes\.[\"']?{re.escape(handler)}[\"'\].]", answer)
+            and not _view(site, config, read(config) or b"").disabled
+        ):
             raise EngineError(f"containerd does not see the handler {handler}", file=config, fix="is this the file that it reads?")
         return "containerd config dump"
 
@@ -274,8 +305,8 @@ class Containerd(Engine):
                 found = Handler(name, binary, _holder(view, name), view.default == name, passed, pods)
                 status.handlers.append(found)
                 self._judge(site, status, found)
-        if "cri" in (view.files[0].values.get("disabled_plugins") or []):
-            status.problems.append(('disabled_plugins names "cri": no pod can be created', f"take it out of {status.config}"))
+        if view.disabled:
+            status.problems.append(("disabled_plugins names the CRI plugin: no pod can be created", f"take it out of {status.config}"))
         if native:
             status.notes.append(
                 "resolves CDI devices itself (CRI field CDIDevices and container annotations); the wrapper adds checks against the host, "
@@ -304,6 +335,16 @@ def _put(text: str, base: tuple[str, ...], name: str, there: Any, entry: dict[st
         return tomlfile.replace_table(text, path, entry, file)
     near: tuple[str, ...] = (*base, "runc") if tomlfile.get(tomlfile.parse(text, file), (*base, "runc")) else base[:-2]
     return tomlfile.add_table(text, path, entry, file, after=near)
+
+
+def _without_import(text: str, path: str, item: str | None, handler: str) -> str:
+    """The main file without the import that we added, unless another drop-in has come into that directory."""
+    listed = tomlfile.parse(text, path).get("imports")
+    if not item or not isinstance(listed, list) or item not in listed:
+        return text
+    if [name for name in glob.glob(item) if os.path.basename(name) != f"cdi-hook-{handler}.toml"]:
+        return text
+    return tomlfile.set_value(text, ("imports",), [other for other in listed if other != item] or None, path)
 
 
 def _holder(view: View, name: str) -> str:

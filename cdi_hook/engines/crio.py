@@ -147,10 +147,10 @@ class Crio(Engine):
         status.notes.append(_NATIVE)
         return status
 
-    def hooks_dirs(self, site: Site) -> list[str]:
-        if not (os.path.lexists(site.at(CONFIG)) or os.path.isdir(site.at(CONFIG) + ".d")):
+    def hooks_dirs(self, site: Site, request: Request) -> list[str]:
+        if not (request.config or os.path.lexists(site.at(CONFIG)) or os.path.isdir(site.at(CONFIG) + ".d")):
             return []
-        listed = self._load(site, Request())[1].get("hooks_dir")
+        listed = self._load(site, request)[1].get("hooks_dir")
         return [str(item) for item in listed or []] or [site.at(hooksd.SHARED)]
 
 

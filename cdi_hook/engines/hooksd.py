@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import Any
 
 from cdi_hook.engines.base import Change, Site, change, read
@@ -16,11 +17,18 @@ _COMMAND = "cdi-hook"
 
 
 def install(site: Site, stage: str, directory: str) -> list[Change]:
-    """Put the package's hook of this stage into a directory, calling the ``cdi-hook`` beside our wrapper. Raises EngineError."""
+    """Put the package's hook of this stage into a directory, calling the ``cdi-hook`` beside our wrapper. Raises EngineError.
+
+    It is called for the annotations that the settings name. Engines start a hook with the environment of its file, so settings that are
+    not in the usual place are named there.
+    """
     if stage == "precreate" and os.path.normpath(directory) == site.at(SHARED):
         raise EngineError("is read by CRI-O too, which does not start when it finds a precreate hook", file=directory)
     name, hook = _packaged(site, stage)
     hook["hook"]["path"] = os.path.join(os.path.dirname(site.wrapper), _COMMAND)
+    hook["when"] = {"annotations": {f"^({'|'.join(map(re.escape, site.prefixes))})": ".*"}}
+    if site.settings != Site.settings:
+        hook["hook"]["env"].append(f"CDI_HOOK_CONFIG={site.settings}")
     path = os.path.join(directory, name)
     return change(path, read(path), (json.dumps(hook, indent=2) + "\n").encode(), "hook")
 

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from cdi_hook.engines import files, wiring
+from cdi_hook.engines import files, hooksd, wiring
 from cdi_hook.engines.base import Change, Engine, Plan, Request, Site, hook_key
 from cdi_hook.errors import EngineError, os_words
 from cdi_hook.replace import replace
@@ -237,15 +237,24 @@ class Undo:
             record["hash_after"] = _hash(before)
 
     def _strip_unknown(self) -> None:
-        """No entry (written by hand, or the journal is lost): take out the handler wherever the engine's files have it."""
+        """No entry (written by hand, or the journal is lost): take out the handler or the hook wherever the engine's files have it."""
         if self.request.stage:
+            for file, _, stages in hooksd.found(self.engine.hooks_dirs(self.site, self.request)):
+                if self.request.stage in stages:
+                    self._strip_file(file, "hook")
+            if self._seen and self.request.stage == "precreate":  # its directory is named in the configuration
+                self._strip_file(self.engine.config(self.site, self.request), "engine")
             return
         for handler in self.engine.status(self.site, self.request).handlers:
             if handler.name == self.request.handler:
-                self.exact = False
-                self.notes.append(f"{handler.file}: is not in the journal; only the handler is taken out")
-                data = self._current(Change(handler.file, None, None))
-                self._now[handler.file] = self.engine.strip(self.site, handler.file, data or b"", handler.name, {})
+                self._strip_file(handler.file, "engine")
+
+    def _strip_file(self, path: str, kind: str) -> None:
+        self.exact = False
+        data = self._current(Change(path, None, None, kind))
+        if data is not None:
+            self.notes.append(f"{path}: is not in the journal; only our part is taken out")
+            self._now[path] = self.engine.strip(self.site, path, data, key(self.request), {})
 
     def write(self) -> str:
         """Do it; how the engine checked the result. Raises EngineError, with everything as it was."""

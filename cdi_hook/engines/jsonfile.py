@@ -7,6 +7,7 @@ import re
 from json import JSONDecodeError
 from typing import Any, NamedTuple
 
+from cdi_hook.engines.base import with_breaks_of
 from cdi_hook.errors import EngineError
 
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -47,7 +48,7 @@ def parse(text: str, file: str) -> dict[str, Any]:
 def set_member(text: str, path: tuple[str, ...], value: Any, indent: str = "") -> str:
     """Set a member of the object, or of an object in it (made when missing). ``text`` must be a JSON object without doubled keys."""
     start = _skip(text, 0)
-    return text[:start] + _set(text[start:], path, value, indent or _indent(text), "")
+    return with_breaks_of(text, text[:start] + _set(text[start:], path, value, indent or _indent(text), ""))
 
 
 def remove_member(text: str, path: tuple[str, ...]) -> str:

@@ -11,7 +11,7 @@ import os
 from typing import Any
 
 from cdi_hook.engines import hooksd, tomlfile
-from cdi_hook.engines.base import Engine, Handler, Plan, Request, Site, Status, change, existing, foreign, newer, ours, read
+from cdi_hook.engines.base import Engine, Handler, Plan, Request, Site, Status, change, existing, foreign, hook_key, newer, ours, read
 
 VENDOR = "/usr/share/containers/containers.conf"
 CONFIG = "/etc/containers/containers.conf"
@@ -100,25 +100,23 @@ class Podman(Engine):
             text = tomlfile.set_value(text, ("engine", "runtime"), request.handler, path)
         if there != [wrapper] or wanted or (request.set_default and engine.get("runtime") != request.handler):
             plan.changes = change(path, data, text.encode("utf-8"))
-        plan.old["listed"] = (
-            None if data is None else tomlfile.get(tomlfile.parse(data.decode("utf-8"), path), ("engine", "runtime_supports_json"))
-        )
+        here = tomlfile.get(tomlfile.parse((data or b"").decode("utf-8"), path), ("engine", "runtime_supports_json"))
+        plan.old.update(listed=here, listed_base=names)
         return plan
 
     def _hook(self, site: Site, request: Request, plan: Plan, text: str, engine: dict[str, Any]) -> Plan:
         hooks = [str(item) for item in engine.get("hooks_dir") or []] or [site.at(hooksd.SHARED)]
+        own = _own_hooks(plan.config)
         if request.stage == "createRuntime":
-            plan.changes = hooksd.install(site, request.stage, hooks[0])
+            plan.changes = hooksd.install(site, request.stage, next(item for item in [*hooks, site.at(hooksd.SHARED)] if item != own))
             return plan
         data = read(plan.config)
-        own = os.path.join(os.path.dirname(self._base(site)), _HOOKS)
+        plan.changes = hooksd.install(site, request.stage, own)
+        here = tomlfile.get(tomlfile.parse((data or b"").decode("utf-8"), plan.config), ("engine", "hooks_dir"))
+        plan.old.update(hooks=here, hooks_base=hooks)
         if own not in hooks:
             text = tomlfile.set_value(text, ("engine", "hooks_dir"), [*hooks, own], plan.config)
-            plan.changes = change(plan.config, data, text.encode("utf-8"))
-        plan.old["hooks"] = (
-            None if data is None else tomlfile.get(tomlfile.parse(data.decode("utf-8"), plan.config), ("engine", "hooks_dir"))
-        )
-        plan.changes += hooksd.install(site, request.stage, own)
+            plan.changes += change(plan.config, data, text.encode("utf-8"))
         return plan
 
     def strip(self, site: Site, path: str, data: bytes, handler: str, old: dict[str, Any]) -> bytes | None:
@@ -131,14 +129,18 @@ class Podman(Engine):
         if isinstance(there, list) and there and ours(there[0]):
             text = tomlfile.set_value(text, ("engine", "runtimes", handler), None, path)
             others = [name for name, paths in runtimes.items() if name != handler and isinstance(paths, list) and any(map(ours, paths))]
-            names = [name for name in engine.get("runtime_supports_json") or [] if name != handler and (others or not ours(name))]
-            back = old.get("listed") if not others else names
-            text = tomlfile.set_value(text, ("engine", "runtime_supports_json"), back, path)
+            before = old.get("listed") or []
+            listed = [str(name) for name in engine.get("runtime_supports_json") or []]
+            rest = [name for name in listed if name in before or (name != handler and (others or not ours(name)))]
+            written = not before and rest == old.get("listed_base", JSON_RUNTIMES)  # the list was ours altogether
+            text = tomlfile.set_value(text, ("engine", "runtime_supports_json"), None if written else rest or None, path)
             if engine.get("runtime") == handler:
                 text = tomlfile.set_value(text, ("engine", "runtime"), old.get("default"), path)
-        own = [item for item in engine.get("hooks_dir") or [] if os.path.basename(str(item)) == _HOOKS]
-        if own and "hooks" in old:
-            text = tomlfile.set_value(text, ("engine", "hooks_dir"), old["hooks"], path)
+        hooks = engine.get("hooks_dir") or []
+        if handler == hook_key("precreate") and hooks:
+            rest = [item for item in hooks if os.path.basename(str(item)) != _HOOKS]
+            written = not old.get("hooks") and rest == old.get("hooks_base", [site.at(hooksd.SHARED)])
+            text = tomlfile.set_value(text, ("engine", "hooks_dir"), None if written else rest or None, path)
         return None if os.path.basename(path) == _DROPIN and not tomlfile.parse(text, path) else text.encode("utf-8")
 
     def check(self, site: Site, config: str, handler: str) -> str:
@@ -161,9 +163,15 @@ class Podman(Engine):
             )
         return status
 
-    def hooks_dirs(self, site: Site) -> list[str]:
-        listed = self._engine(site, self.config(site, Request())).get("hooks_dir")
+    def hooks_dirs(self, site: Site, request: Request) -> list[str]:
+        listed = self._engine(site, self.config(site, request)).get("hooks_dir")
         return [str(item) for item in listed or []] or [site.at(hooksd.SHARED)]
+
+
+def _own_hooks(config: str) -> str:
+    """The hooks directory beside a configuration file; for a drop-in beside its directory."""
+    place = os.path.dirname(config)
+    return os.path.join(os.path.dirname(place) if place.endswith(".conf.d") else place, _HOOKS)
 
 
 ENGINE = Podman()

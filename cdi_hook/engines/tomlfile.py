@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 import tomlkit
 from tomlkit.exceptions import ParseError, TOMLKitError
 
+from cdi_hook.engines.base import with_breaks_of
 from cdi_hook.errors import EngineError
 
 Path = tuple[str, ...]
-_HEADER = re.compile(r"([ \t]*)\[([^\[\]]+)\][ \t]*(?:#.*)?$")
+_HEADER = re.compile(r"([ \t]*)(\[\[?)([^\[\]]+)\]\]?[ \t]*(?:#.*)?$")
 _BARE = re.compile(r"[A-Za-z0-9_-]+\Z")
 
 
@@ -71,12 +72,12 @@ def set_value(text: str, path: Path, value: Any, file: str) -> str:
     if value is None:
         if place.pop(key, None) is None:
             return text
-        return _verified(_drop_line(text, tuple(parents), key), meant, file)
+        return _verified(text, _drop_line(text, tuple(parents), key), meant, file)
     had = key in place
     place[key] = value
     if had:
-        return _verified(_replace(text, path, value, file), meant, file)
-    return _verified(_insert_line(text, tuple(parents), f"{_key(key)} = {_literal(value)}"), meant, file)
+        return _verified(text, _replace(text, path, value, file), meant, file)
+    return _verified(text, _insert_line(text, tuple(parents), f"{_key(key)} = {_literal(value)}"), meant, file)
 
 
 def add_table(text: str, path: Path, value: dict[str, Any], file: str, *, after: Path = ()) -> str:
@@ -94,7 +95,7 @@ def add_table(text: str, path: Path, value: dict[str, Any], file: str, *, after:
     if at and not lines[at - 1].endswith("\n"):
         lines[at - 1] += "\n"
     new = _table_lines(path, value, outer, inner)
-    return _verified("".join(lines[:at] + (["\n"] if at else []) + new + lines[at:]), meant, file)
+    return _verified(text, "".join(lines[:at] + (["\n"] if at else []) + new + lines[at:]), meant, file)
 
 
 def replace_table(text: str, path: Path, value: dict[str, Any], file: str) -> str:
@@ -109,7 +110,7 @@ def replace_table(text: str, path: Path, value: dict[str, Any], file: str) -> st
     for block in reversed(blocks):
         at = _cut(lines, block)
     spaced = (["\n"] if at and lines[at - 1].strip() else []) + new
-    return _verified("".join(lines[:at] + spaced + lines[at:]), meant, file)
+    return _verified(text, "".join(lines[:at] + spaced + lines[at:]), meant, file)
 
 
 def remove_table(text: str, path: Path, file: str) -> str:
@@ -121,7 +122,7 @@ def remove_table(text: str, path: Path, file: str) -> str:
     for block in reversed(_blocks(lines)):
         if block.path[: len(path)] == path:
             _cut(lines, block)
-    return _verified("".join(lines), meant, file)
+    return _verified(text, "".join(lines), meant, file)
 
 
 def _parents(values: dict[str, Any], path: Path, file: str) -> dict[str, Any]:
@@ -142,8 +143,12 @@ def _cut(lines: list[str], block: Block) -> int:
     return start
 
 
-def _verified(text: str, meant: dict[str, Any], file: str) -> str:
-    """The text, if it says what was meant. A table that only holds empty tables is as good as none: TOML needs no parents."""
+def _verified(old: str, new: str, meant: dict[str, Any], file: str) -> str:
+    """The new text, with the line breaks of the old one, if it says what was meant.
+
+    A table that only holds empty tables is as good as none: TOML needs no parents.
+    """
+    text = with_breaks_of(old, new)
     try:
         same = _filled(tomlkit.parse(text).unwrap()) == _filled(meant)
     except (TOMLKitError, ValueError, RecursionError):
@@ -172,7 +177,7 @@ def _blocks(lines: list[str]) -> list[Block]:
         end = heads[index + 1][0] if index + 1 < len(heads) else len(lines)
         while end > start + 1 and (not lines[end - 1].strip() or lines[end - 1].lstrip().startswith("#")):
             end -= 1  # comments above the next header belong to it
-        path = _header_path(match[2])
+        path = _header_path(match[3]) if match[2] == "[" else ()  # a table of an array ends the block before it and is none of ours
         if path:
             found.append(Block(path, start, end, match[1]))
     return found

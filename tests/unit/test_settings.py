@@ -40,6 +40,15 @@ PLAIN: list[tuple[str, str, dict[str, Any]]] = [
     ("two directories", "specDirs: [/a, /b/c.d]\n", {"specDirs": ["/a", "/b/c.d"]}),
     ("a log", "log:\n  file: /l\n  level: debug\n  format: text\n", {"log.file": "/l", "log.level": "debug", "log.format": "text"}),
     ("a comment inside the log", "log:\n# why\n  level: error\n", {"log.level": "error"}),
+    ("a choice", "stale: warn\n", {"stale": "warn"}),
+    ("a choice in a group", "hook:\n  tooLate: warn\n", {"hook.tooLate": "warn"}),
+    (
+        "a truth value in a group",
+        "requests:\n  mounts: true\nharden:\n  hookEnv: false\n",
+        {"requests.mounts": True, "harden.hookEnv": False},
+    ),
+    ("variables", "requests:\n  environment: [CDI_DEVICES, A_1]\n", {"requests.environment": ["CDI_DEVICES", "A_1"]}),
+    ("prefixes", "requests:\n  annotations: [cdi.k8s.io/, a/b]\n", {"requests.annotations": ["cdi.k8s.io/", "a/b"]}),
     ("a key behind the log", "log:\n  level: error\nruntime: /r\n", {"log.level": "error", "runtime": "/r"}),
 ]
 
@@ -64,7 +73,10 @@ NOT_PLAIN = [
     ("bytes that are no text", "runtime: /\udcff\n"),
     ("a key twice", "runtime: /a\nruntime: /a\n"),
     ("a word that YAML reads as true", "enabled: yes\n"),
-    ("another key", "stale: warn\n"),
+    ("a key of a group with a dot", "log.level: info\n"),
+    ("a word that is no choice", "stale: off\n"),
+    ("a variable that YAML may read as true", "requests:\n  environment: [Y]\n"),
+    ("a prefix without a slash", "requests:\n  annotations: [cdi.k8s.io]\n"),
     ("an unknown key", "runtme: /a\n"),
     ("a list of lines", "specDirs:\n- /a\n"),
     ("an empty list", "specDirs: []\n"),

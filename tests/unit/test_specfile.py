@@ -201,6 +201,8 @@ UNDERSTOOD: list[tuple[str, str, dict[str, Any]]] = [
      {"mounts": [{"hostPath": "/a", "containerPath": "/b"}]}),
     ("hooks by stage", "hooks: {prestart: [{path: /x}], poststop: [{path: /y, timeout: 0}]}",
      {"hooks": [{"hookName": "prestart", "path": "/x"}, {"hookName": "poststop", "path": "/y", "timeout": 0}]}),
+    ("a float by its shortest digits", "deviceNodes: [{path: /a, major: 1.2345678901234567e18}]",
+     {"deviceNodes": [{"path": "/a", "major": 1234567890123456800}]}),
     ("floats that are whole", "additionalGids: [1e3, 0x10, 2.0]", {"additionalGids": [1000, 16, 2]}),
 ]  # fmt: skip
 

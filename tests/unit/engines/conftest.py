@@ -32,7 +32,7 @@ def host(tmp_path: Path) -> Path:
     for stage in ("precreate", "createRuntime"):
         hook = {
             "version": "1.0.0",
-            "hook": {"path": "/x/cdi-hook", "args": ["cdi-hook", stage]},
+            "hook": {"path": "/x/cdi-hook", "args": ["cdi-hook", stage], "env": ["PATH=/bin"]},
             "when": {"always": True},
             "stages": [stage],
         }

@@ -14,6 +14,7 @@ from cdi_hook.errors import EngineError
 from .conftest import Configure, program, tree, write
 
 CONFIG = "/etc/containerd/config.toml"
+RUNTIME = "io.containerd.cri.v1.runtime"
 
 PLAIN = """\
 # Nodes of rack 7
@@ -154,6 +155,7 @@ EDITED = [
     pytest.param(PLAIN, PLAIN_AFTER, {}, id="version 2, no runtime named: runc is kept"),
     pytest.param(NESTED, NESTED_AFTER, {"set_default": True}, id="version 2, nested: options copied, pod annotations of ours not"),
     pytest.param(FIRST, FIRST_AFTER, {}, id="version 1, flat layout"),
+    pytest.param(PLAIN.replace("\n", "\r\n"), PLAIN_AFTER.replace("\n", "\r\n"), {}, id="CRLF: our lines too"),
 ]
 
 
@@ -162,11 +164,12 @@ def test_the_file_with_the_cri_table_is_edited(
     host: Path, configure: Configure, undo: Callable[..., list[str]], before: str, after: str, options: dict[str, object]
 ) -> None:
     """Comments, order and layout stay; a second run changes nothing; undo gives the same bytes."""
-    config = write(host, CONFIG, before)
+    config = write(host, CONFIG, "")
+    config.write_bytes(before.encode())
     config.chmod(0o640)
     was = tree(host)
     assert configure("containerd", **options).changes
-    assert config.read_text(encoding="utf-8").replace(str(host), "@") == after
+    assert config.read_bytes().decode().replace(str(host), "@") == after
     assert config.stat().st_mode & 0o777 == 0o640
     assert not configure("containerd", **options).changes
     assert undo("containerd") == []
@@ -199,6 +202,67 @@ def test_version_3_without_imports(host: Path, configure: Configure, undo: Calla
     assert not configure("containerd", set_default=True, pod_annotations=True).changes
     undo("containerd")
     assert tree(host) == was
+
+
+@pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
+def test_version_3_two_handlers(host: Path, configure: Configure, undo: Callable[..., list[str]], order: tuple[str, str]) -> None:
+    """The import that the first one added stays as long as the other one needs it."""
+    main = write(host, CONFIG, "version = 3\n")
+    was = tree(host)
+    for handler in ("a", "b"):
+        configure("containerd", handler=handler)
+    undo("containerd", handler=order[0])
+    assert "imports" in main.read_text(encoding="utf-8")
+    assert not configure("containerd", handler=order[1]).changes
+    undo("containerd", handler=order[1])
+    assert tree(host) == was
+
+
+@pytest.mark.parametrize("other", [False, True], ids=["alone", "beside another drop-in"])
+def test_version_3_after_others_changed_the_files(host: Path, configure: Configure, undo: Callable[..., list[str]], other: bool) -> None:
+    """Our import goes, unless somebody else's drop-in has come to need it. The old default is in another file and comes back by itself."""
+    main = write(host, CONFIG, f'version = 3\n[plugins."{RUNTIME}".containerd]\ndefault_runtime_name = "crun"\n')
+    text = main.read_text(encoding="utf-8")
+    configure("containerd", set_default=True)
+    imports = f'imports = ["{host}/etc/containerd/conf.d/*.toml"]\n'
+    assert main.read_text(encoding="utf-8") == text.replace("\n", f"\n{imports}", 1)
+    main.write_text(main.read_text(encoding="utf-8") + "# mine\n", encoding="utf-8")
+    dropin = host / "etc/containerd/conf.d/cdi-hook-cdi.toml"
+    dropin.write_text(dropin.read_text(encoding="utf-8") + "# mine\n", encoding="utf-8")
+    if other:
+        write(host, "/etc/containerd/conf.d/other.toml", "version = 3\n")
+    undo("containerd")
+    left = text.replace("\n", f"\n{imports}", 1) if other else text
+    assert main.read_text(encoding="utf-8") == left + "# mine\n"
+    assert not dropin.exists()
+
+
+@pytest.mark.parametrize(
+    ("version", "name"), [(1, "cri"), (2, "io.containerd.grpc.v1.cri"), (3, "io.containerd.cri.v1.runtime")], ids=["v1", "v2", "v3"]
+)
+def test_a_disabled_cri_plugin_is_no_refusal(host: Path, configure: Configure, version: int, name: str) -> None:
+    """As in the file of Docker's packages: containerd then shows no handler, whatever the file says. A note tells, doctor too."""
+    config = write(host, CONFIG, f'version = {version}\ndisabled_plugins = ["{name}"]\n')
+    program(host / "bin/containerd", "echo containerd x 1.6.20")
+    note = f"{config}: disabled_plugins names the CRI plugin: Kubernetes and crictl cannot reach containerd until it is taken out"
+    assert note in configure("containerd").notes
+
+
+OLD_DEFAULT = PLAIN + '[plugins."io.containerd.grpc.v1.cri".containerd.default_runtime]\nruntime_type = "io.containerd.runc.v2"\n'
+
+
+def test_the_old_default_table(host: Path, configure: Configure) -> None:
+    """Its options are those to copy; no name could win over it, so ``--set-default`` says so."""
+    table = '[plugins."io.containerd.grpc.v1.cri".containerd.default_runtime.options]\nSystemdCgroup = true\n'
+    config = write(host, CONFIG, OLD_DEFAULT + table)
+    with pytest.raises(EngineError) as caught:
+        configure("containerd", set_default=True)
+    assert str(caught.value) == (
+        f"{config}: plugins.io.containerd.grpc.v1.cri.containerd.default_runtime: is there, is deprecated, and wins over "
+        "default_runtime_name; make it a table of containerd.runtimes, name that one in default_runtime_name, and try again"
+    )
+    configure("containerd")
+    assert config.read_text(encoding="utf-8").count("SystemdCgroup = true") == 2
 
 
 def test_the_cri_table_may_be_in_an_imported_file(host: Path, configure: Configure) -> None:
@@ -308,5 +372,5 @@ def test_status_finds_handlers_and_missing_passthrough(host: Path, site: Site, c
             "handler cdi: container_annotations lets cdi.k8s.io/ not through: no such request reaches us",
             "cdi-hook configure containerd --handler cdi",
         ),
-        ('disabled_plugins names "cri": no pod can be created', f"take it out of {config}"),
+        ("disabled_plugins names the CRI plugin: no pod can be created", f"take it out of {config}"),
     ]

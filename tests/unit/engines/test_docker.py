@@ -32,6 +32,12 @@ ROWS = [
         {"set_default": True},
         id="as the default, tabs, no final newline",
     ),
+    pytest.param(
+        '{\r\n  "a": 1\r\n}\r\n',
+        '{\r\n  "a": 1,\r\n  "runtimes": {\r\n    "cdi": {\r\n      "path": "@"\r\n    }\r\n  }\r\n}\r\n',
+        {},
+        id="CRLF: our lines too",
+    ),
 ]
 
 

@@ -72,8 +72,23 @@ def test_undo_without_a_journal(host: Path, site: Site, configure: Configure, un
     config = write(host, CONFIG, PLAIN)
     configure("containerd")
     os.unlink(f"{site.state}/journal.json")
-    assert undo("containerd") == [f"{config}: is not in the journal; only the handler is taken out"]
+    assert undo("containerd") == [f"{config}: is not in the journal; only our part is taken out"]
     assert config.read_text(encoding="utf-8") == PLAIN
+
+
+def test_undo_of_hooks_without_a_journal(host: Path, site: Site, configure: Configure, undo: Undo) -> None:
+    """They are found in the engine's hooks directories, and the directory of our own is no longer named."""
+    file = write(host, "/etc/containers/containers.conf.d/99-cdi-hook.conf", "[network]\n")
+    for stage in ("precreate", "createRuntime"):
+        configure("podman", stage=stage)
+    os.unlink(f"{site.state}/journal.json")
+    hook = f"{host}/etc/containers/cdi-hook-hooks.d/cdi-hook-precreate.json"
+    assert undo("podman", stage="precreate") == [f"{path}: is not in the journal; only our part is taken out" for path in (hook, file)]
+    assert file.read_text(encoding="utf-8") == "[network]\n"
+    shared = host / "usr/share/containers/oci/hooks.d"
+    assert [path.name for path in shared.iterdir()] == ["cdi-hook-createRuntime.json"]
+    undo("podman", stage="createRuntime")
+    assert list(shared.iterdir()) == []
 
 
 def test_undo_of_nothing(host: Path, site: Site) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from cdi_hook.engines import journal, podman
+from cdi_hook import doctor
+from cdi_hook.engines import hooksd, journal, podman
 from cdi_hook.engines.base import Request, Site
 from cdi_hook.errors import EngineError
 
@@ -88,6 +90,48 @@ def test_a_precreate_hook_has_a_directory_of_podmans_own(host: Path, configure: 
     assert not configure("podman", stage="precreate").changes
     undo("podman", stage="precreate")
     assert tree(host) == was
+
+
+def test_a_hook_is_called_for_what_the_settings_ask(host: Path, site: Site) -> None:
+    """Their annotations, and themselves when they are not in the usual place: a hook gets no environment but its file's."""
+    for settings, more in ((Site.settings, []), ("/x/config.yaml", ["CDI_HOOK_CONFIG=/x/config.yaml"])):
+        own = replace(site, settings=settings, prefixes=("acme.com/", "a-b.org/"))
+        (change,) = hooksd.install(own, "precreate", f"{host}/hooks")
+        hook = json.loads(change.new or b"")
+        assert hook["when"] == {"annotations": {r"^(acme\.com/|a\-b\.org/)": ".*"}}
+        assert hook["hook"]["env"] == ["PATH=/bin", *more]
+
+
+def test_a_hook_beside_a_named_file(host: Path, site: Site, configure: Configure) -> None:
+    """Its directory too, and it is there before the configuration names it."""
+    file = write(host, "/here/my.conf", "[engine]\n")
+    plan = configure("podman", config=str(file), stage="precreate")
+    hook = f"{host}/here/cdi-hook-hooks.d/cdi-hook-precreate.json"
+    assert [change.path for change in plan.changes] == [hook, str(file)]
+    report = doctor.examine(site, {"podman": str(file)})
+    assert [found["file"] for found in report["hooks"]] == [hook]
+
+
+ADDED = [
+    pytest.param({}, '"cdi-runtime"]', '"cdi-runtime", "mine"]', 'runtime_supports_json = [@, "mine"]\n', id="runtimes that log JSON"),
+    pytest.param({"stage": "precreate"}, 'hooks.d"]', 'hooks.d", "/mine"]', 'hooks_dir = ["/a", "/mine"]\n', id="hooks directories"),
+]
+
+
+@pytest.mark.parametrize(("options", "old", "new", "left"), ADDED)
+def test_what_others_add_to_our_lists_stays(
+    host: Path, configure: Configure, undo: Callable[..., list[str]], options: dict[str, str], old: str, new: str, left: str
+) -> None:
+    """Undo takes only our entries out, and a list that was ours altogether."""
+    write(host, "/usr/share/containers/containers.conf", '[engine]\nhooks_dir = ["/a"]\n')
+    file = write(host, "/etc/containers/containers.conf", "[engine]\nevents_logger = 1\n")
+    for added in (False, True):
+        configure("podman", config=str(file), **options)
+        text = file.read_text(encoding="utf-8") + "# changed\n"
+        file.write_text(text.replace(old, new) if added else text, encoding="utf-8")
+        undo("podman", config=str(file), **options)
+        expected = left.replace("@", ", ".join(f'"{name}"' for name in podman.JSON_RUNTIMES)) if added else ""
+        assert file.read_text(encoding="utf-8").replace("# changed\n", "") == f"[engine]\n{expected}events_logger = 1\n"
 
 
 def test_the_shared_directory_gets_no_precreate_hook(host: Path, configure: Configure) -> None:

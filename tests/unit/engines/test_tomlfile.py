@@ -15,6 +15,7 @@ LAYOUTS = {
     "headers in a multi-line string": "[a]\nb = '''\n[x.y]\nc = 1\n'''\n[x]\nd = 1\n",
     "a multi-line array": "[a]\nb = [\n  [1],\n  [2]\n]\n",
     "an array of tables": "[[a]]\nb = 1\n[[a]]\nb = 2\n[x]\n",
+    "an array of tables below": "[x]\na = 1\n[[x.l]]\nkey = 1\n",
     "dotted keys": "a.b = 1\na.c = 2\nx.y.z = 1\n",
     "tables out of order": "[x.a]\nb = 1\n[c]\n[x.d]\ne = 1\n",
     "quoted names": "[x.\"a.b\".'c d']\ne = 1\n",
