@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,6 +83,39 @@ def test_an_unresolvable_device(engines_work: Path, images: Images, installed: I
             assert failed.returncode == 125
             for word in ("cdieng.example/dev=fus", FUSE, str(installed.specs)):
                 assert word in failed.stderr
+
+
+@pytest.mark.parametrize("stage", ["precreate", "createRuntime"])
+def test_hooks_from_configure_to_undo(engines_work: Path, images: Images, installed: Installed, tmp_path: Path, stage: str) -> None:
+    """No handler: the hook that ``configure --hook`` installs does it for podman's own runtime, with the settings of that command."""
+    hooks = tmp_path / "hooks.d"
+    with Podman(engines_work / tmp_path.name[-12:], images) as engine:
+        if stage == "createRuntime":  # the first directory that podman reads; the shared one is not this test's
+            text = engine.config.read_text(encoding="utf-8")
+            engine.config.write_text(f'{text}hooks_dir = ["{hooks}"]\n', encoding="utf-8")
+        before = engine.config.read_bytes()
+        words = ("podman", "--hook", "--stage", stage, "--config", engine.config)
+        assert installed.hook("configure", *words, "--check", check=False).returncode == 1
+        lines = installed.hook("configure", *words).stdout.splitlines()
+        assert lines[-1] == "podman reads it at its next start; nothing has to be restarted"
+        assert installed.hook("configure", *words, "--check").stdout == "podman: configured as asked\n"
+        report = installed.hook("doctor", "--config", f"podman={engine.config}", check=False).stdout
+        assert f"cdi-hook-{stage.lower()}.json ({stage})" in report
+        spec = json.loads((installed.specs / "cdieng.json").read_text(encoding="utf-8"))
+        if stage == "createRuntime":  # too late for the environment
+            del spec["devices"][0]["containerEdits"]["env"]
+        (tmp_path / "specs").mkdir()
+        (tmp_path / "specs/cdieng.json").write_text(json.dumps(spec), encoding="utf-8")
+        installed.settings.write_text(f"specDirs: [{tmp_path}/specs]\n", encoding="utf-8")
+        expected = "from the host\n" if stage == "createRuntime" else "fuse\nfrom the host\n"
+        assert engine.podman(*RUN, f"cdi.k8s.io/x={FUSE}", BUSYBOX, "sh", "-c", ASK).stdout.lstrip() == expected
+        assert engine.podman("run", "--rm", "--network", "none", BUSYBOX, "ls", "/dev/fuse", check=False).returncode == 1
+        failed = engine.podman(*RUN, "cdi.k8s.io/x=acme.com/nic=9", BUSYBOX, "true", check=False)
+        assert failed.returncode == 126
+        assert ("exit status 1" in failed.stderr, "acme.com/nic=9" in failed.stderr) == (True, stage == "createRuntime")
+        installed.hook("unconfigure", *words)
+        assert engine.config.read_bytes() == before
+        assert list(engine.work.glob("*hooks*")) == [] == list(tmp_path.glob("*hooks*"))
 
 
 @pytest.fixture(scope="module")

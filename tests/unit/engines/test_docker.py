@@ -46,13 +46,14 @@ def test_only_our_bytes_are_new(
     host: Path, site: Site, configure: Configure, undo: Callable[..., list[str]], before: str, after: str, options: dict[str, object]
 ) -> None:
     """A backup beside it, a second run that changes nothing, the same bytes after undo."""
-    config = write(host, CONFIG, before)
+    config = write(host, CONFIG, "")
+    config.write_bytes(before.encode())
     config.chmod(0o600)
     was = tree(host)
     configure("docker", **options)
-    assert config.read_text(encoding="utf-8").replace(site.wrapper, "@") == after
+    assert config.read_bytes().decode().replace(site.wrapper, "@") == after
     backup = Path(f"{config}.before-cdi-hook")
-    assert backup.read_text(encoding="utf-8") == before
+    assert backup.read_bytes().decode() == before
     assert (config.stat().st_mode & 0o777, backup.stat().st_mode & 0o777) == (0o600, 0o600)
     assert not configure("docker", **options).changes
     undo("docker")
