@@ -11,11 +11,15 @@ import stat
 from dataclasses import asdict
 from typing import Any
 
-from cdi_hook import engines, host, index, settings, stale
+from cdi_hook import edits, engines, host, index, settings, stale
 from cdi_hook.engines import hooksd, wiring
 from cdi_hook.engines.base import Engine, Request, Site, Status
-from cdi_hook.errors import CdiError
+from cdi_hook.errors import CdiError, StaleError
 from cdi_hook.registry import Registry
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cdi_hook.model import Part
 
 Report = dict[str, Any]
 """``engines``, ``wrapper``, ``runtime``, ``settings``, ``specs``, ``index``, ``hooks``, ``host``: facts. ``problems``: a list of
@@ -29,14 +33,17 @@ def examine(site: Site, configs: dict[str, str] | None = None) -> Report:
     report: Report = {"problems": [], "unknown": [], "notes": []}
     values = _settings(site, report)
     report["engines"] = [_engine(site, name, (configs or {}).get(name, ""), values, report) for name in engines.ENGINES]
-    handlers = [handler for engine in report["engines"] for handler in engine["handlers"]]
-    _wrapper(site, values, handlers, report)
+    handlers = [(engine["engine"], handler) for engine in report["engines"] for handler in engine["handlers"]]
+    _wrapper(site, values, report)
+    for name, handler in handlers:
+        _handler(site, values, name, handler, (configs or {}).get(name, ""), report)
     _runtime(site, values, report)
     registry = _specs(values, report)
     _index(values, registry, report)
     _hooks(site, configs or {}, report)
     _host(site, registry, report)
-    if not handlers and not report["hooks"]:
+    unread = {item["subject"] for item in report["unknown"]} & set(engines.ENGINES)
+    if not handlers and not report["hooks"] and not unread:
         installed = [engine["engine"] for engine in report["engines"] if engine["program"]]
         fix = f"cdi-hook configure {installed[0]}" if installed else "install an engine first"
         _problem(report, "engines", "no engine here calls cdi-runtime: requests reach nobody", fix)
@@ -55,11 +62,11 @@ def _problem(report: Report, subject: str, what: str, fix: str) -> None:
 def _settings(site: Site, report: Report) -> dict[str, Any]:
     values, fault = settings.read(site.settings, False)
     if fault is not None:
-        _problem(report, "settings", str(fault), f"mend {fault.file or site.settings}")
+        _problem(report, "settings", str(fault), f"edit {fault.file or site.settings}")
     there = os.path.lexists(site.settings)
     report["settings"] = {"file": site.settings, "exists": there, "enabled": values["enabled"], "values": dict(values)}
     if not values["enabled"]:
-        _problem(report, "settings", "enabled is false: every request is ignored", f"set enabled: true in {site.settings}")
+        _problem(report, "settings", "enabled is false: every request is ignored", f"sed -i 's/^enabled:.*/enabled: true/' {site.settings}")
     return dict(values)
 
 
@@ -68,7 +75,7 @@ def _engine(site: Site, name: str, config: str, values: dict[str, Any], report: 
     try:
         status = engine.status(site, Request(config=config))
     except CdiError as error:
-        status = Status(name, site.program(engine.program), engine.version(site), config)
+        status = Status(name, site.program(engine.program), engine.version(site), os.path.abspath(config) if config else error.file)
         what = {"subject": name, "what": f"cannot tell how it is configured: {error}"}
         if status.program or os.path.lexists(error.file):
             report["unknown"].append(what)
@@ -90,19 +97,23 @@ def _docker_requests(site: Site, engine: Engine, status: Status, report: Report)
         _problem(report, engine.name, what, f"set requests.mounts: true in {site.settings} (under requests:)")
 
 
-def _wrapper(site: Site, values: dict[str, Any], handlers: list[dict[str, Any]], report: Report) -> None:
-    """The wrapper, and what stands behind each handler: its settings file and, as ``runtime``, the real runtime."""
+def _wrapper(site: Site, values: dict[str, Any], report: Report) -> None:
     report["wrapper"] = {"path": site.wrapper, "present": os.access(site.wrapper, os.X_OK)}
     if not report["wrapper"]["present"]:
         _problem(report, "wrapper", f"{site.wrapper} is not there", _INSTALL)
-    for handler in handlers:
-        name, path = handler["name"], handler["path"]
-        handler["runtime"] = values["runtime"]
-        if path != site.wrapper and not (os.path.isabs(path) and os.access(path, os.X_OK)):
-            _problem(report, "wrapper", f"handler {name} in {handler['file']} calls {path}, which is not there", _INSTALL)
-        own = os.path.basename(path).partition("cdi-runtime-")[2]
-        if own:
-            _own_settings(site, handler, os.path.join(site.at(settings.DIRECTORY), f"{own}.yaml"), report)
+
+
+def _handler(site: Site, values: dict[str, Any], engine: str, handler: dict[str, Any], config: str, report: Report) -> None:
+    """What stands behind a handler: the program that it calls, its settings file and, as ``runtime``, the real runtime."""
+    name, path = handler["name"], handler["path"]
+    handler["runtime"] = values["runtime"]
+    if path != site.wrapper and not (os.path.isabs(path) and os.access(path, os.X_OK)):
+        fix = f"cdi-hook configure {engine} --handler {name}" + (f" --config {config}" if config else "")
+        what = f"handler {name} in {handler['file']} calls {path}, which is not there"
+        _problem(report, "wrapper", what, fix if report["wrapper"]["present"] else _INSTALL)
+    own = os.path.basename(path).partition("cdi-runtime-")[2]
+    if own:
+        _own_settings(site, handler, os.path.join(site.at(settings.DIRECTORY), f"{own}.yaml"), report)
 
 
 def _own_settings(site: Site, handler: dict[str, Any], file: str, report: Report) -> None:
@@ -111,22 +122,23 @@ def _own_settings(site: Site, handler: dict[str, Any], file: str, report: Report
     if not os.path.lexists(file):
         _problem(report, "settings", f"handler {handler['name']} reads {file}, which is missing", f"cp {site.settings} {file}")
     elif fault is not None:
-        _problem(report, "settings", str(fault), f"mend {file}")
+        _problem(report, "settings", str(fault), f"edit {file}")
 
 
 def _runtime(site: Site, values: dict[str, Any], report: Report) -> None:
     path = str(values["runtime"])
     found = {"path": path, "from": site.settings if path else "PATH", "version": ""}
+    own = next((p for name in wiring.CANDIDATES if (p := site.program(name))), "")
     if not path:
-        found["path"] = path = next((p for name in wiring.CANDIDATES if (p := site.program(name))), "")
+        found["path"] = path = own
     report["runtime"] = found
-    fix = "cdi-hook configure ENGINE --runtime /usr/sbin/runc"
+    fix = f"sed -i 's|^runtime:.*|runtime: {own or '/path/to/runc'}|' {site.settings}"
     if not path:
         _problem(report, "runtime", "neither runc nor crun is on PATH, and the settings name no runtime", "apt install runc")
     elif not os.access(path, os.X_OK):
-        _problem(report, "runtime", f"{path} cannot be run", f"set runtime: in {site.settings}")
+        _problem(report, "runtime", f"{path} cannot be run", fix)
     elif os.path.realpath(path) == os.path.realpath(site.wrapper):
-        _problem(report, "runtime", f"{path} is the wrapper itself", f"set runtime: in {site.settings}, or {fix}")
+        _problem(report, "runtime", f"{path} is the wrapper itself", fix)
     else:
         status, text = site.ask(path, "--version")
         if status:
@@ -149,10 +161,23 @@ def _specs(values: dict[str, Any], report: Report) -> Registry:
             f"no device is defined in {where}",
             "run the vendor's generator, such as: nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml",
         )
-    for fault in stale.check(registry.parts(registry.devices()), host.node, host.exists):
-        what = f"{fault.device}: {fault}" if fault.device else str(fault)
-        _problem(report, "specs", what, f"run the generator of {fault.file} again")
+    for part in registry.parts(registry.devices()):
+        for fault in _contradicted(part):
+            what = f"{fault.device}: {fault}" if fault.device else str(fault)
+            _problem(report, "specs", what, f"run the generator of {fault.file} again")
     return registry
+
+
+def _contradicted(part: Part) -> list[StaleError]:
+    """What this host has otherwise, and a node that it does not have at all: with that no container could be made."""
+    faults = stale.check([part], host.node, host.exists)
+    if faults:
+        return faults
+    try:
+        edits.to_oci([part], {}, host.node)
+    except StaleError as fault:
+        return [fault]
+    return []
 
 
 def _index(values: dict[str, Any], registry: Registry, report: Report) -> None:
@@ -213,7 +238,7 @@ def _host(site: Site, registry: Registry, report: Report) -> None:
 def _nodes(registry: Registry) -> set[str]:
     paths = set()
     for spec in registry.specs:
-        for edits in [spec.spec["containerEdits"], *(device["containerEdits"] for device in spec.devices.values())]:
-            for node in edits.get("deviceNodes", []):
+        for found in [spec.spec["containerEdits"], *(device["containerEdits"] for device in spec.devices.values())]:
+            for node in found.get("deviceNodes", []):
                 paths.add(str(node.get("hostPath") or node["path"]))
     return paths

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 TIMEOUT = 2.0
-"""Seconds that a runtime has for an answer."""
+"""Seconds that a runtime has for all its answers."""
 
 Version = tuple[int, int, int, int]
 """Major, minor, patch, and the number of a release candidate or, for a release, `_RELEASE`."""
@@ -109,9 +109,12 @@ def facts(runtime: str) -> Facts:
 
 
 def ask(runtime: str) -> Facts:
-    """Ask the runtime itself; at most two times `TIMEOUT` seconds."""
-    answers = _features(_run(runtime, "features"))
-    family, numbers, text = _version(_run(runtime, "--version"))
+    """Ask the runtime itself, both questions at once, so that one that is not answered leaves the other its time."""
+    deadline = time.monotonic() + TIMEOUT
+    processes = [_start(runtime, argument) for argument in ("features", "--version")]
+    printed = [_answer(process, deadline) for process in processes]
+    answers = _features(printed[0])
+    family, numbers, text = _version(printed[1])
     known: dict[str, bool] = {}
     for feature, row in TABLE.items():
         if feature in answers:
@@ -156,13 +159,10 @@ def _version(text: str) -> tuple[str, Version, str]:
     return family, numbers, text
 
 
-def _run(runtime: str, argument: str) -> str:
-    """What the runtime prints on standard output; empty when it fails, talks too long or says too much.
-
-    It gets a session of its own, all of which is killed in the end, and nothing of ours but the environment.
-    """
+def _start(runtime: str, argument: str) -> subprocess.Popen[bytes] | None:
+    """Start the runtime in a session of its own, with nothing of ours but the environment; None when it cannot be started."""
     try:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [runtime, argument],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -170,9 +170,14 @@ def _run(runtime: str, argument: str) -> str:
             start_new_session=True,
         )
     except (OSError, ValueError):
+        return None
+
+
+def _answer(process: subprocess.Popen[bytes] | None, deadline: float) -> str:
+    """What it prints on standard output; empty when it fails, talks too long or says too much. All of its session is killed."""
+    if process is None:
         return ""
     assert process.stdout is not None
-    deadline = time.monotonic() + TIMEOUT
     try:
         data = _read(process.stdout.fileno(), deadline)
         answered = bool(data) and _ends(process.pid, deadline)

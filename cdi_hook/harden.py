@@ -59,7 +59,7 @@ def harden(op: Op, settings: dict[str, Any], *, bind_nodes: bool) -> Op:
 def _node(op: Op, settings: dict[str, Any], bind_nodes: bool) -> Op:
     kind, value, origin = op
     device = value["device"]
-    if bind_nodes and value["hostPath"] != device["path"]:
+    if bind_nodes and settings["harden.nodeMount"] and value["hostPath"] != device["path"]:
         # In a user namespace nobody can mknod. runc then binds the host's node of the *same* path, which is another one or none.
         mount = {"destination": device["path"], "type": "bind", "source": value["hostPath"], "options": list(_BIND_OPTIONS)}
         return "mount", mount, origin

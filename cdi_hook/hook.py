@@ -12,7 +12,7 @@ import signal
 import sys
 
 from cdi_hook import delivery, jsonio, pipeline, settings
-from cdi_hook.errors import BundleError, CdiError, internal
+from cdi_hook.errors import BundleError, CdiError, internal, os_words
 from cdi_hook.linux import syslog
 
 TYPE_CHECKING = False
@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 _STDIN = 0
 _BLOCK = 1 << 16
 _LARGEST_STATE = 16 << 20
+_LARGEST_PID = 1 << 22
+"""``PID_MAX_LIMIT`` of the kernel, which would take a longer number for another one."""
+
+_TOO_LATE = ("running", "paused", "stopped")
+"""What a container is called that is not on its way to the start any more."""
+
+_FIX_STAGE = "register the hook for the stage createRuntime, whose state has the container's pid"
 _STATE = "the container state on standard input"
 
 
@@ -73,9 +80,10 @@ def read_state(data: bytes) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise BundleError("is not an object", file=_STATE)
     pid = state.get("pid")
-    if not isinstance(pid, int) or isinstance(pid, bool) or pid <= 0:
-        fix = "register the hook for the stage createRuntime, whose state has the container's pid"
-        raise BundleError("names no process", file=_STATE, field="pid", fix=fix)
+    if not isinstance(pid, int) or isinstance(pid, bool) or not 0 < pid <= _LARGEST_PID:
+        raise BundleError("names no process", file=_STATE, field="pid", fix=_FIX_STAGE)
+    if state.get("status") in _TOO_LATE:
+        raise BundleError(f"is {state['status']}: the container has started already", file=_STATE, field="status", fix=_FIX_STAGE)
     for key in ("bundle", "root"):
         value = state.get(key, "")
         if not isinstance(value, str) or "\0" in value:
@@ -122,12 +130,17 @@ def _fail(message: str, ours: Settings | None) -> None:
 
 
 def _read() -> bytes:
-    data = b""
-    while len(data) <= _LARGEST_STATE:
-        block = os.read(_STDIN, _BLOCK)
+    blocks: list[bytes] = []
+    size = 0
+    while size <= _LARGEST_STATE:
+        try:
+            block = os.read(_STDIN, _BLOCK)
+        except OSError as error:
+            raise BundleError(f"cannot be read: {os_words(error)}", file=_STATE) from None
         if not block:
-            return data
-        data += block
+            return b"".join(blocks)
+        blocks.append(block)
+        size += len(block)
     raise BundleError("is too large", file=_STATE)
 
 

@@ -50,11 +50,20 @@ def _import_alone() -> bool:
         import yaml.nodes
         import yaml.tokens
 
+        class NoTextError(yaml.error.YAMLError):
+            """Bytes that are no text: the one error without marks."""
+
+            def __init__(self, name: Any, position: int, character: Any, encoding: str, reason: str) -> None:
+                super().__init__(reason)
+                self.position = position
+                self.reason = reason
+
         for name in _IN_PYTHON:
             # Whoever imports the real package later still catches them as ``yaml.YAMLError``.
             class_ = f"{name.title()}Error"
             module: Any = type(sys)(f"yaml.{name}")
-            setattr(module, class_, type(class_, (yaml.error.MarkedYAMLError,), {}))
+            base = NoTextError if name == "reader" else yaml.error.MarkedYAMLError
+            setattr(module, class_, type(class_, (base,), {}))
             setattr(package, name, module)
         import yaml._yaml  # it stays in sys.modules
     except (ImportError, AttributeError):

@@ -4,8 +4,8 @@ The runtime has read ``config.json`` by now. What can still be done is done to t
 in its own mount namespace, since pivot_root(2) comes later (runtime specification 1.3.0, "Lifecycle"). ``APPLY`` has a function for
 each kind of op that is possible, ``TOO_LATE`` a sentence for each that is not; together they name every kind.
 
-All or nothing, in this order: cgroup rules, device nodes and mounts, the spec's createRuntime hooks, its createContainer hooks. What
-was done before a failure is undone in reverse.
+All or nothing, in this order: a look whether this is the container, cgroup rules, device nodes and mounts, the spec's createRuntime
+hooks, its createContainer hooks. What was done before a failure is undone in reverse.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import os
 import stat
 
 from cdi_hook import delivery, jsonio
-from cdi_hook.errors import CdiError, KernelError
+from cdi_hook.errors import CdiError, FaultsError, KernelError, internal
 from cdi_hook.linux import cgroup, devices, mounts, namespaces, paths, processes, syscalls
 
 TYPE_CHECKING = False
@@ -48,6 +48,11 @@ TOO_LATE = {
 """Kind of op (and the stage of a hook) -> why it is too late here, and which door can do it."""
 
 _AFTER_MOUNTS = 1 << 16
+
+_ATTACH_INSTEAD = (("mknodat", errno.EPERM), ("unlinkat", errno.EBUSY))
+"""What the kernel says where no node can be made, and where a mount stands in its place."""
+
+_FIX_NEVER = "let the runtime wrapper put it into the config: what may stand there is for the runtime to say"
 
 _FIX_LATE = "or set hook.tooLate: warn to start without"
 
@@ -103,7 +108,7 @@ class MountStep:
         self.tree = -1
         parts = paths.components(self.destination)
         if not parts or parts[0] == "proc":
-            raise CdiError(f"a mount at {self.destination} is never made", fix="no runtime allows one there")
+            raise CdiError(f"a mount at {self.destination} is never made", fix=_FIX_NEVER)
 
     def prepare(self, process: Process) -> None:
         """On our side: copy what is to be seen in the container, with all its attributes."""
@@ -144,6 +149,8 @@ class NodeStep:
         self.tree = -1
         self.made: devices.Made | None = None
         self.target: tuple[int, str, bool] | None = None
+        if paths.components(self.node.path)[:1] == ["proc"]:
+            raise CdiError(f"a device node at {self.node.path} is never made", fix=_FIX_NEVER)
 
     def prepare(self, process: Process) -> None:
         """On our side: hold the host's node, in case none can be made; that it is missing is no error yet."""
@@ -163,7 +170,7 @@ class NodeStep:
                 self.made = devices.make(inside.root, self.node)
                 return
             except KernelError as error:
-                if error.syscall != "mknodat" or error.errno != errno.EPERM or self.tree < 0:
+                if (error.syscall, error.errno) not in _ATTACH_INSTEAD or self.tree < 0:
                     raise
         if self.tree < 0:
             reason = f"device node {self.node.path} cannot be made in a user namespace, and {self.host_path} is no such node on this host"
@@ -178,7 +185,10 @@ class NodeStep:
             mounts.detach(self.tree, inside.descriptors, what=f"{self.node.path} in the container")
             parent, name, is_new = self.target
             if is_new:
-                os.unlink(name, dir_fd=parent)
+                try:
+                    os.unlink(name, dir_fd=parent)
+                except OSError as error:
+                    raise syscalls.from_os("unlinkat", error, f"{self.node.path} in the container") from None
 
 
 class Inside:
@@ -190,6 +200,8 @@ class Inside:
         self.has_user_namespace = "user" in self.process.spaces
         self.done: list[MountStep | NodeStep] = []
         self.descriptors = namespaces.own_descriptors()
+        # Asked for on this side: the /proc of the other is not ours to believe.
+        self.state = {**job.container.state, "pid": self.process.inner_pid()}
         if self.has_user_namespace:
             self._make_nodes()
         self.root: Root = namespaces.enter(self.process, job.container.rootfs)
@@ -198,8 +210,9 @@ class Inside:
         """Make the nodes on this side, with the owners that they shall have over there."""
         steps = [step for step in self.job.steps if isinstance(step, NodeStep)]
         for step in steps:
-            step.node.uid = self.process.outer_id("uid", step.node.uid)
-            step.node.gid = self.process.outer_id("gid", step.node.gid)
+            with From(step.origin):
+                step.node.uid = self.process.outer_id("uid", step.node.uid)
+                step.node.gid = self.process.outer_id("gid", step.node.gid)
         if not steps:
             return
         os.umask(0)
@@ -216,14 +229,14 @@ class Inside:
         """``place``: the steps; ``undo``: those that were done, in reverse; a stage: the spec's hooks of that stage."""
         if word == "place":
             for step in self.job.steps:
-                with From(step.origin):
+                with processes.undisturbed(), From(step.origin):
                     step.place(self)
-                self.done.append(step)
+                    self.done.append(step)
         elif word == "undo":
-            while self.done:
-                self.done.pop().undo(self)
+            done, self.done = self.done, []
+            _each(functools.partial(step.undo, self) for step in reversed(done))
         else:
-            _run_hooks(self.job, {**self.job.container.state, "pid": self.process.inner_pid()}, word)
+            _run_hooks(self.job, self.state, word)
 
 
 class From:
@@ -247,7 +260,8 @@ def _rule(job: Job, value: dict[str, Any], origin: Origin) -> None:
 
 
 def _node(job: Job, value: dict[str, Any], origin: Origin) -> None:
-    job.steps.append(NodeStep(value, origin))
+    with From(origin):
+        job.steps.append(NodeStep(value, origin))
 
 
 def _mount(job: Job, value: dict[str, Any], origin: Origin) -> None:
@@ -297,15 +311,18 @@ def _run(job: Job) -> None:
     undo: list[Callable[[], object]] = []
     children: list[namespaces.Child] = []
     try:
-        if job.rules:
-            undo.extend(_allow(job))
         for step in job.steps:
             with From(step.origin):
                 step.prepare(job.container.process)
         inside = outside = None
-        if job.steps or any(job.hooks[stage] for stage in THEIR_STAGES):
+        if job.rules or job.steps or any(job.hooks[stage] for stage in THEIR_STAGES):
+            # First of all, since it looks whether this process is the container that the config speaks of.
             inside = namespaces.Child(lambda: Inside(job).carry_out, last="undo")
             children.append(inside)
+        if job.rules:
+            with processes.undisturbed():
+                undo.extend(_allow(job))
+        if inside is not None and job.steps:
             undo.append(functools.partial(inside.do, "undo"))
             inside.do("place")
         if any(job.hooks[stage] for stage in OUR_STAGES):
@@ -313,8 +330,8 @@ def _run(job: Job) -> None:
             children.append(outside)
             for stage in OUR_STAGES:
                 outside.do(stage)
-        if inside is not None:
-            for stage in THEIR_STAGES:
+        for stage in THEIR_STAGES:
+            if inside is not None and job.hooks[stage]:
                 inside.do(stage)
         job.container.process.check_alive()
     except BaseException as error:
@@ -339,12 +356,27 @@ def _allow(job: Job) -> list[Callable[[], None]]:
 
 
 def _take_back(undo: list[Callable[[], object]], error: BaseException) -> None:
-    for back in reversed(undo):
+    """Undo what was done before an error, all of it whatever fails, and whoever tells us to stop."""
+    try:
+        with processes.undisturbed():
+            _each(reversed(undo))
+    except CdiError as other:
+        if isinstance(error, CdiError):
+            error.reason += f" (and it could not be undone: {other.reason})"
+
+
+def _each(functions: Iterable[Callable[[], object]]) -> None:
+    """Call all of these. Raises CdiError with what went wrong, at the end."""
+    faults = []
+    for function in functions:
         try:
-            back()
-        except CdiError as other:
-            if isinstance(error, CdiError):
-                error.reason += f" (and it could not be undone: {other.reason})"
+            function()
+        except CdiError as error:
+            faults.append(error)
+        except Exception as error:
+            faults.append(CdiError(internal(error)))
+    if faults:
+        raise FaultsError(faults)
 
 
 def _run_hooks(job: Job, state: dict[str, Any], stage: str) -> None:

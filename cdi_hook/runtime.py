@@ -78,7 +78,7 @@ def _edit_bundle(readings: list[Reading], creates: list[Reading], args: list[str
         edited, found = pipeline.edit(data, ours, file=path, runtime=runtime, family=family)
         if found is None:
             continue
-        if len(paths) > 1 or len(creates) < len(readings):
+        if len(creates) < len(readings) or (len(paths) > 1 and not all(delivery.same_file(path, other) for other in paths)):
             option = ociargs.unknown_option(args, family)
             fix = "tell us whether it takes a value: report it with the runtime's version"
             raise BundleError(f"asks for devices, but the option {option} leaves open which bundle is meant", file=path, fix=fix)

@@ -38,6 +38,7 @@ DEFAULTS: Settings = {
     "harden.hookEnv": True,
     "harden.fileMode": True,
     "harden.mountType": True,
+    "harden.nodeMount": True,
     "harden.capabilities": True,
     "stale": "fail",
     "hook.tooLate": "fail",
@@ -84,7 +85,7 @@ def read(file: str, named: bool) -> tuple[Settings, CdiError | None]:
     except FileNotFoundError:
         return dict(DEFAULTS), _fault(file, "does not exist") if named else None
     except OSError as error:
-        return dict(DEFAULTS), _fault(file, os_words(error))
+        return dict(DEFAULTS), _fault(file, f"cannot be read: {os_words(error)}")
     except ValueError as error:
         return dict(DEFAULTS), _fault(file, str(error))
     found = plain(data)
@@ -155,7 +156,7 @@ def _is_plain(text: str, key: str) -> bool:
         # With an underscore, it is neither a number nor one of YAML's many words for true.
         return text[:1].isalpha() and "_" in text and text.replace("_", "").isalnum()
     if key == "requests.annotations":
-        return text[:1].isalpha() and text.count("/") == 1
+        return text[:1].isalpha() and text.count("/") == 1 and "+" not in text
     return text.startswith("/")
 
 
@@ -204,6 +205,8 @@ def _bytes(file: str) -> bytes:
 
 
 def _fault(file: str, reason: str) -> SettingsError:
+    if not file:
+        return SettingsError("is empty, and names no settings file", field="CDI_HOOK_CONFIG", fix="unset it, or let it name one")
     return SettingsError(f"settings file {reason}", file=file, fix="mend it, or point CDI_HOOK_CONFIG to another")
 
 

@@ -90,6 +90,12 @@ ROWS = (
         "Whether a bind mount without a type gets `type: bind`; crun crashes without it in a user namespace.",
     ),
     Row(
+        "harden.nodeMount",
+        SWITCH,
+        "Whether a device node whose path on the host is another becomes a bind mount where runc runs in a user namespace, the container's "
+        "or its own; runc fails on it there.",
+    ),
+    Row(
         "harden.capabilities",
         SWITCH,
         "Whether edits are refused that this version of the runtime would drop in silence: net devices, Intel RDT schemata and monitoring, "
@@ -135,7 +141,7 @@ def read(data: bytes, file: str) -> tuple[Settings, CdiError | None]:
     Never raises. ``file``: its path, for messages.
     """
     try:
-        document = yamlio.load(data, file=file, json=False)
+        document = yamlio.load(data, file=file)
     except CdiError as error:
         faults = [
             SettingsError(fault.reason, file=file, line=fault.line, field=fault.field, fix=fault.fix)

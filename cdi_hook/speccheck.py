@@ -72,7 +72,8 @@ def _gated(value: dict[str, Any], type_: str, path: str) -> Iterator[tuple[str, 
             yield from _gated(member, field.type, f"{place}.")
         elif field.element in schema.OBJECTS:
             for at, one in enumerate(member):
-                yield from _gated(one, field.element, f"{place}[{at}].")
+                if one:
+                    yield from _gated(one, field.element, f"{place}[{at}].")
 
 
 def _object(value: dict[str, Any], type_: str, path: str) -> Iterator[Problem]:

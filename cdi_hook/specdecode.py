@@ -35,6 +35,10 @@ _WRONG: Any = object()
 """In place of a value: there is a fault already."""
 
 
+class _EnoughError(Exception):
+    """There are as many faults as anybody reads."""
+
+
 class Decoder:
     """Decodes one document. ``faults``: what does not fit; ``notes``: what is accepted but not standard."""
 
@@ -49,7 +53,7 @@ class Decoder:
         """The place of the declared version in history; -1 if there is none that is known."""
 
     def spec(self) -> dict[str, Any] | None:
-        """The spec as far as it can be understood; None when the text is no object at all."""
+        """The spec as far as it can be understood; None when the text is no object at all, or has too many faults."""
         root = self.document.root
         if root.kind == "scalar" and root.value is None:
             self.faults.append(SpecError("is empty", file=self.file, fix="write a spec, or remove the file"))
@@ -61,7 +65,10 @@ class Decoder:
             if entry.key == "cdiVersion" and isinstance(entry.node.value, str):
                 self.version = schema.version_number(entry.node.value)
         spec: dict[str, Any] = {"containerEdits": {}}
-        self._object(root, "spec", None, spec)
+        try:
+            self._object(root, "spec", None, spec)
+        except _EnoughError:
+            return None
         return spec
 
     def _object(self, node: Node, type_: str, path: Path, found: dict[str, Any]) -> None:
@@ -193,8 +200,6 @@ class Decoder:
         return not field.until or schema.version_number(field.since) <= self.version <= schema.version_number(field.until)
 
     def _unknown(self, type_: str, path: Path, entry: Entry, name: str) -> None:
-        if len(self.faults) >= MOST_FAULTS:
-            return
         from difflib import get_close_matches
 
         known = [field.name for field in schema.OBJECTS[type_] if self._has(field)]
@@ -203,13 +208,17 @@ class Decoder:
         gone = schema.FIELDS[type_].get(name)
         if gone is not None:
             fix = f"only versions {gone.since} to {gone.until} have it"
-        self.faults.append(SpecError("is no field of CDI", file=self.file, line=entry.line, field=spelt((path, name)), fix=fix))
+        self._fault(SpecError("is no field of CDI", file=self.file, line=entry.line, field=spelt((path, name)), fix=fix))
 
     def _refuse(self, path: Path, node: Node, wanted: str) -> Any:
-        if len(self.faults) < MOST_FAULTS:
-            found = {"map": "an object", "list": "a list", "scalar": _shown(node.value)}.get(node.kind, f"a Python {node.kind}")
-            self.faults.append(SpecError(f"is {found}, not {wanted}", file=self.file, line=node.line, field=spelt(path)))
+        found = {"map": "an object", "list": "a list", "scalar": _shown(node.value)}.get(node.kind, f"a Python {node.kind}")
+        self._fault(SpecError(f"is {found}, not {wanted}", file=self.file, line=node.line, field=spelt(path)))
         return _WRONG
+
+    def _fault(self, fault: SpecError) -> None:
+        self.faults.append(fault)
+        if len(self.faults) >= MOST_FAULTS:
+            raise _EnoughError
 
     def _note(self, path: Path, node: Node, reason: str, fix: str) -> None:
         if len(self.notes) < MOST_FAULTS:

@@ -82,7 +82,7 @@ def parse(data: bytes, *, file: str = "", strict: bool = False) -> Loaded:
     collects = gc.isenabled()
     gc.disable()
     try:
-        document = yamlio.load(data, file=file, json=file.endswith(".json"))
+        document = yamlio.load(data, file=file)
         return _decode(document, file, strict=strict)
     except CdiError as error:
         faults = error.faults if isinstance(error, FaultsError) else [error]

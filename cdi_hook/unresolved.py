@@ -52,8 +52,9 @@ def explain(
     suspects = _suspects(unknown, dirs, errors)
     for path, fault in suspects[:_MOST_FILES]:
         sentences.append(f"{path}, which may define {'it' if len(unknown) == 1 else 'them'}, does not load: {_without_file(fault)}")
-    if len(suspects) > _MOST_FILES:
-        sentences.append(f"nor do {_listed([path for path, _ in suspects[_MOST_FILES:]])}")
+    rest = [path for path, _ in suspects[_MOST_FILES:]]
+    if rest:
+        sentences.append(f"nor {'does' if len(rest) == 1 else 'do'} {_listed(rest)}")
     near = _near(unknown, known)
     if near:
         sentences.append(f"near names: {_listed(near)}")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from cdi_hook import libyaml
 from cdi_hook.errors import CdiError, FaultsError
+from cdi_hook.yamlmend import likely, mended
 from cdi_hook.yamlscalars import INT64, is_timestamp, resolve
 
 TYPE_CHECKING = False
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
 
 DEPTH = 128
 """How deeply collections may be nested."""
-ALIAS_SIZE = 100_000
+ALIASED = 250_000
 """How many values all aliases of a document may stand for together."""
+_FREE, _FEW, _MANY = 100, 400_000, 4_000_000
+"""Aliases for no more values than the first are free. Else they may be 99 % of all values of a document that has no more than the second,
+down to 10 % in one of the third."""
 MOST_FAULTS = 100
 """How many faults of one kind are told of a document; nobody reads more."""
 
@@ -76,7 +80,7 @@ class Document:
 
     @property
     def value(self) -> Any:
-        """The whole as plain dicts, lists and scalars."""
+        """The whole as plain dicts, lists and scalars. Of keys that are one to Python, such as 1 and true, the last holds."""
         return self.root.plain()
 
     def line(self, path: str) -> int:
@@ -96,19 +100,19 @@ class Document:
         return line
 
 
-def load(data: bytes, *, file: str = "", json: bool = False) -> Document:
+def load(data: bytes, *, file: str = "") -> Document:
     """The first document of a YAML text; what follows it is not looked at, as in the reference.
 
-    ``json``: the text is meant to be JSON, and valid JSON is taken even where YAML 1.1 trips over it. Raises CdiError, or FaultsError
-    for several duplicate keys at once.
+    Valid JSON is taken even where YAML 1.1 trips over it. Raises CdiError, or FaultsError for several duplicate keys at once.
     """
+    constructor = _Constructor(file)
     try:
-        return _Constructor(file).document(data)
+        return constructor.document((mended(data) if likely(data) else None) or data)
     except CdiError:
-        found = _from_json(data) if json else None
-        if found is None:
+        better = mended(data, constructor.error) if constructor.error is not None else None
+        if better is None:
             raise
-        return found
+    return _Constructor(file).document(better)
 
 
 class _Constructor:
@@ -119,20 +123,30 @@ class _Constructor:
         self.anchors: dict[str, Node] = {}
         self.open: set[str] = set()
         self.faults: list[CdiError] = []
+        self.error: Any = None
+        """What the parser stumbled over."""
+        self.values = 0
+        """How many there are so far, aliases expanded; and how many of them aliases stand for."""
         self.aliased = 0
+        self.brackets = 0
+        """In how many of them we are; counted only if there is a question mark somewhere."""
 
     def document(self, data: bytes) -> Document:
         """The first document of a text."""
         parser_class, error_class, self.events = libyaml.load()
         parser = parser_class(data)
+        self.asks = b"?" in data
         try:
             self.next: Callable[[], Any] = parser.get_event
             self.next()  # StreamStartEvent
             if type(self.next()) is self.events.StreamEndEvent:
                 return Document(Node("scalar", None, 1))
             root = self.node(self.next(), 0)
-            self.next()  # DocumentEndEvent: a fault right behind the document is one of the document
+            # A fault right behind the document is one of the document.
+            self.marks(data, self.next().start_mark.line + 1)
         except error_class as error:
+            # Without the traceback, which leads back here: a cycle would keep all the nodes.
+            self.error = error.with_traceback(None)
             raise self.syntax(error, data) from None
         except (UnicodeError, ValueError) as error:
             raise CdiError(f"is not YAML: {error}", file=self.file) from None
@@ -147,7 +161,10 @@ class _Constructor:
         kind = type(event)
         line = event.start_mark.line + 1
         anchor = event.anchor
+        self.values += 1
         if kind is self.events.ScalarEvent:
+            if self.brackets and not event.style and "?" in event.value:
+                raise self.fault("is not YAML: has a ? in plain text between brackets", line, fix="put the text into quotes")
             if event.tag is None:
                 node = Node("scalar", resolve(event.value) if event.implicit[0] else event.value, line)
             else:
@@ -161,7 +178,10 @@ class _Constructor:
                 # Until it is complete, an alias to it would be a loop.
                 self.anchors.pop(anchor, None)
                 self.open.add(anchor)
+            flow = self.asks and event.flow_style
+            self.brackets += flow
             node = self.mapping(line, depth + 1) if kind is self.events.MappingStartEvent else self.sequence(line, depth + 1)
+            self.brackets -= flow
             self.open.discard(anchor)
         if anchor:
             self.anchors[anchor] = node
@@ -174,9 +194,13 @@ class _Constructor:
         if node is None:
             raise self.fault(f"the alias {name} has no anchor before it", line)
         self.aliased += node.size
-        if self.aliased > ALIAS_SIZE:
-            raise self.fault(f"aliases stand for more than {ALIAS_SIZE:,} values", line)
-        return node
+        self.values += node.size
+        if self.aliased > ALIASED:
+            raise self.fault(f"aliases stand for more than {ALIASED:,} values", line)
+        allowed = 0.99 - 0.89 * min(max(self.values - _FEW, 0) / (_MANY - _FEW), 1)
+        if self.aliased > _FREE and self.values > 10 * _FREE and self.aliased > self.values * allowed:
+            raise self.fault(f"aliases stand for {self.aliased:,} of {self.values:,} values, which is too much", line)
+        return Node(node.kind, node.value, node.line, node.size + 1)
 
     def sequence(self, line: int, depth: int) -> Node:
         nodes: list[Node] = []
@@ -262,6 +286,13 @@ class _Constructor:
         # As in the reference, each byte that is no UTF-8 becomes a replacement character.
         return "".join("\ufffd" if "\udc80" <= c <= "\udcff" else c for c in data.decode("utf-8", "surrogateescape"))
 
+    def marks(self, data: bytes, last: int) -> None:
+        """Refuse a byte order mark that begins a line up to the last, as where two files are put together: libyaml passes over it."""
+        at = data.find(b"\n\xef\xbb\xbf") + 1
+        line = data.count(b"\n", 0, at) + 1
+        if at and line <= last:
+            raise self.fault("is not YAML: has a byte order mark in its middle", line, fix="remove it")
+
     def fault(self, reason: str, line: int, field: str = "", fix: str = "") -> CdiError:
         return CdiError(reason, file=self.file, line=line, field=field, fix=fix)
 
@@ -276,30 +307,11 @@ class _Constructor:
         if "nesting depth" in error.problem:
             # libyaml has a limit of its own since 0.2.6, and looks ahead.
             return self.too_deep(mark.line + 1)
-        return self.fault(f"is not YAML: {error.problem}", mark.line + 1)
+        fix = "put the text into quotes" if error.problem == "found unexpected ':'" else ""
+        return self.fault(f"is not YAML: {error.problem}", mark.line + 1, fix=fix)
 
     def too_deep(self, line: int) -> CdiError:
         return self.fault(f"is nested more than {DEPTH} levels deep", line)
-
-
-def _from_json(data: bytes) -> Document | None:
-    """The document if the text is valid JSON, without lines; None otherwise."""
-    from json import loads
-
-    def unique(pairs: list[tuple[str, Any]]) -> Node:
-        if len({key for key, _ in pairs}) != len(pairs):
-            raise ValueError("duplicate key")
-        entries = [Entry(key, node_of(value), 0) for key, value in pairs]
-        return Node("map", entries, 0)
-
-    def refuse(name: str) -> object:
-        raise ValueError(name)
-
-    try:
-        value = loads(data.decode("utf-8"), object_pairs_hook=unique, parse_constant=refuse, parse_int=resolve, parse_float=resolve)
-        return Document(node_of(value))
-    except (ValueError, RecursionError):
-        return None
 
 
 def node_of(value: Any) -> Node:

@@ -89,7 +89,7 @@ def make_site(wrapper: str = "", *, broken_settings: bool = False) -> Site:
     uid = os.geteuid()
     home = os.environ.get("HOME") or pwd.getpwuid(uid).pw_dir
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    file = environ.get("CDI_HOOK_CONFIG") or Site.settings
+    file = os.path.abspath(environ.get("CDI_HOOK_CONFIG") or Site.settings)
     values, fault = settings.read(file, False)
     if fault is not None and not broken_settings:
         raise fault

@@ -41,7 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CONFIG",
         help="config.json, a bundle directory, or - for standard input; a DEVICE here stands for an empty config",
     )
-    parser.add_argument("device", nargs="*", metavar="DEVICE", help="names or globs to ask for instead of what the config asks for")
+    parser.add_argument(
+        "device", nargs="*", default=[], metavar="DEVICE", help="names or globs to ask for instead of what the config asks for"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -27,7 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_output(parser)
     parser.add_argument("config", metavar="CONFIG", help="config.json, a bundle directory, or - for standard input")
-    parser.add_argument("device", nargs="*", metavar="DEVICE", help="names or globs (default: what the config's annotations ask for)")
+    parser.add_argument(
+        "device", nargs="*", default=[], metavar="DEVICE", help="names or globs (default: what the config's annotations ask for)"
+    )
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:

@@ -56,6 +56,7 @@ _INTERRUPTED = 130
 
 def main(argv: list[str]) -> int:
     """Run one command; returns the exit status. ``argv``: without the program's name. No traceback ever gets out."""
+    _fill_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # Paths are bytes, and the locale of a daemon may be C.
@@ -70,15 +71,33 @@ def main(argv: list[str]) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
-        # Whoever reads has seen enough. What is still buffered must not fail again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        pass  # Whoever reads has seen enough.
     except RecursionError:
         output.complain("the input is nested too deeply")
     except OSError as error:
         output.complain(f"{os.fsdecode(error.filename)}: {os_words(error)}" if error.filename is not None else os_words(error))
     except Exception as error:
         _report_bug(error)
+    _empty_output()
     return 1
+
+
+def _fill_streams() -> None:
+    """Put /dev/null where whoever started us left a standard stream closed.
+
+    Else a file that we open would take its number, and Python print what is for standard error on standard output.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - open as long as we are
+
+
+def _empty_output() -> None:
+    """Print what is still buffered, or let it go: it must not fail again at exit, in Python's words and with its exit status."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _run(argv: list[str]) -> int:

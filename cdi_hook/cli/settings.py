@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output.add_format(parser)
     parser.add_argument("--handler", default="", metavar="NAME", help="those of the wrapper when it is called as cdi-runtime-NAME")
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--example", action="store_true", help="print a file with every setting, commented out")
+    what.add_argument("--example", action="store_true", help="print a file with every setting and what it means")
     what.add_argument("--page", action="store_true", help="print the page of the documentation")
 
 

@@ -24,6 +24,7 @@ SECONDS = 15
 """How long an engine may take to check its configuration or to say its version."""
 
 WRAPPER = "cdi-runtime"
+_BUILT_IN = ("runc", "crun")
 _BARE_LF = re.compile(r"(?<!\r)\n")
 _HANDLER = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?\Z")
 
@@ -218,6 +219,9 @@ def check_handler(name: str) -> None:
     if not _HANDLER.match(name):
         reason = f'"{one_line(name)}" is no name for a handler'
         raise EngineError(reason, field="--handler", fix="use letters, digits, -, _ and ., at most 63")
+    if name in _BUILT_IN or name.startswith("io.containerd."):
+        reason = f'"{name}" is a runtime of the engines themselves'  # dockerd does not start with it, podman's own would be lost
+        raise EngineError(reason, field="--handler", fix="choose another name; --set-default makes it the one that is used")
     if name == "config":
         raise EngineError('"config" is the settings file of all handlers', field="--handler", fix="choose another name")
 

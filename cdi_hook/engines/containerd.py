@@ -187,9 +187,8 @@ class Containerd(Engine):
         if view.dropins:
             plan.changes = self._dropin(site, request, view, entry)
             plan.uses = [path]  # its import, which the handler's file needs
-            plan.old["import"] = next(
-                (f"{os.path.dirname(plan.changes[0].path)}/*.toml" for item in plan.changes if item.path == path), None
-            )
+            if any(item.path == path for item in plan.changes):
+                plan.old["import"] = f"{_made(path)}/*.toml"
         else:
             plan.changes = self._edit(request, view, entry)
         if request.pod_annotations:
@@ -222,7 +221,7 @@ class Containerd(Engine):
         file = view.target
         base = (*file.plugin, "containerd")
         text = file.data.decode("utf-8")
-        if "runc" not in view.runtimes and request.handler != "runc" and view.default == "runc":
+        if "runc" not in view.runtimes and view.default == "runc":
             text = tomlfile.add_table(text, (*base, "runtimes", "runc"), _RUNC, file.path, after=file.plugin)
         text = _put(text, (*base, "runtimes"), request.handler, view.runtimes.get(request.handler), entry, file.path)
         if request.set_default:
@@ -255,7 +254,7 @@ class Containerd(Engine):
             name = os.path.join(os.path.dirname(main.path), item)
             if os.path.basename(name) == "*.toml" and "*" not in os.path.dirname(name):
                 return os.path.dirname(name), []
-        directory = os.path.join(os.path.dirname(main.path), os.path.basename(DROPIN))
+        directory = _made(main.path)
         imports = [*(main.values.get("imports") or []), f"{directory}/*.toml"]
         text = tomlfile.set_value(main.data.decode("utf-8"), ("imports",), imports, main.path)
         return directory, change(main.path, main.data, text.encode("utf-8"))
@@ -335,6 +334,11 @@ def _put(text: str, base: tuple[str, ...], name: str, there: Any, entry: dict[st
         return tomlfile.replace_table(text, path, entry, file)
     near: tuple[str, ...] = (*base, "runc") if tomlfile.get(tomlfile.parse(text, file), (*base, "runc")) else base[:-2]
     return tomlfile.add_table(text, path, entry, file, after=near)
+
+
+def _made(path: str) -> str:
+    """The directory that is imported from then on, when the main file at ``path`` imports none."""
+    return os.path.join(os.path.dirname(path), os.path.basename(DROPIN))
 
 
 def _without_import(text: str, path: str, item: str | None, handler: str) -> str:

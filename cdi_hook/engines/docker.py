@@ -105,7 +105,9 @@ class Docker(Engine):
                 f"resolves `--device vendor.com/class=name` itself {how}; the wrapper serves annotations, environment and mounts"
             )
         elif status.handlers and not newer(status.version, "24.0"):
-            status.notes.append("passes no annotations on: requests.environment or requests.mounts must be on in the settings")
+            status.notes.append(
+                "passes no annotations on: requests come by requests.mounts or requests.environment, as far as the settings turn them on"
+            )
         other = _other_config(status.config)
         if status.handlers and other:
             status.problems.append(

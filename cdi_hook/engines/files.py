@@ -18,7 +18,13 @@ _READ_ONLY = "is read-only"
 
 
 def now(change: Change) -> bytes | None:
-    """What is at the path now: bytes, the target of a link, or None. Raises EngineError when that cannot be read."""
+    """What is at the path now: bytes, the target of a link, or None.
+
+    Raises EngineError when that cannot be read, and for a link where a file was: it would be replaced, and the file behind it stay.
+    """
+    if not change.link and os.path.islink(change.path):
+        reason = f"is a symbolic link to {os.path.realpath(change.path)} now"
+        raise EngineError(reason, file=change.path, fix="put the file itself in its place and try again")
     try:
         return os.fsencode(os.readlink(change.path)) if change.link else _bytes(change.path)
     except FileNotFoundError:
@@ -46,7 +52,7 @@ def preflight(changes: Iterable[Change]) -> None:
             fix = "is it made by another program? then change it there, else chmod u+w"
             raise EngineError(f"{_READ_ONLY} (mode {mode:04o})", file=place, fix=fix)
         if os.path.lexists(place) and not change.link and not os.access(place, os.W_OK):
-            raise EngineError(f"{_READ_ONLY} for this user", file=place, fix="try as root")
+            raise EngineError(f"{_READ_ONLY} for this user", file=place, fix="try as root, or mount it writable")
         while not os.path.lexists(place := os.path.dirname(place)):
             pass
         if not os.access(place, os.W_OK):
@@ -90,13 +96,15 @@ def restore(changes: list[Change]) -> None:
         _write(Change(change.path, change.new, change.old, change.kind, change.mode, change.uid, change.gid, change.link))
 
 
-def remove_directories(directories: list[str]) -> None:
-    """Remove directories that were made for a change, as long as they are empty."""
+def remove_directories(directories: list[str]) -> list[str]:
+    """Remove directories that were made for a change, as far as they are empty; the others, outermost first."""
+    left = []
     for directory in reversed(directories):
         try:
             os.rmdir(directory)
         except OSError:
-            return
+            left.append(directory)
+    return left[::-1]
 
 
 def _write(change: Change) -> None:

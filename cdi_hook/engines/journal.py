@@ -160,6 +160,8 @@ class Undo:
         self.entries = load(site)
         self._loaded = load(site)
         mine = [entry for entry in self.entries if self._is_mine(entry)]
+        for config in {entry["config"] for entry in mine}:
+            self._agree([entry for entry in mine if entry["config"] == config])
         for entry in reversed(mine):
             self._take_back(entry)
         if not mine:
@@ -172,6 +174,21 @@ class Undo:
         config = self.request.config
         same = entry["engine"] == self.engine.name and entry["handler"] == key(self.request)
         return bool(same and (not config or os.path.abspath(config) == entry["config"]))
+
+    def _agree(self, runs: list[Entry]) -> None:
+        """What was there before the first run of a handler is what has to come back; a later handler must not bring this one back."""
+        first, handler = runs[0], runs[0]["handler"]
+        old = dict(first["old"])
+        old["default"] = next((run["old"].get("default") for run in reversed(runs) if run["old"].get("default") != handler), None)
+        for run in runs:
+            run["old"] = {**run["old"], **old}
+        for other in self.entries[self.entries.index(first) :]:
+            if other in runs or (other["engine"], other["config"]) != (first["engine"], first["config"]):
+                continue
+            theirs = other["old"]
+            if theirs.get("default") == handler:
+                theirs["default"] = old["default"]
+            theirs.update({name: value for name, value in old.items() if name != "default" and (name in theirs or name == "import")})
 
     def _current(self, change: Change) -> bytes | None:
         if change.path not in self._seen:
@@ -256,6 +273,13 @@ class Undo:
             self.notes.append(f"{path}: is not in the journal; only our part is taken out")
             self._now[path] = self.engine.strip(self.site, path, data, key(self.request), {})
 
+    def _leave(self, directories: list[str]) -> None:
+        """Directories that we made and others of ours still use: the last one of them removes them."""
+        for directory in directories:
+            heirs = [item for item in self.entries if any(record["path"].startswith(f"{directory}/") for record in item["changes"])]
+            if heirs and directory not in heirs[-1]["directories"]:
+                heirs[-1]["directories"].insert(0, directory)
+
     def write(self) -> str:
         """Do it; how the engine checked the result. Raises EngineError, with everything as it was."""
         with _locked(self.site):
@@ -269,6 +293,6 @@ class Undo:
                 except EngineError:
                     files.restore(self.changes)
                     raise
-            files.remove_directories(self._directories)
+            self._leave(files.remove_directories(self._directories))
             _save(self.site, self.entries)
         return checked

@@ -129,10 +129,9 @@ class Podman(Engine):
         if isinstance(there, list) and there and ours(there[0]):
             text = tomlfile.set_value(text, ("engine", "runtimes", handler), None, path)
             others = [name for name, paths in runtimes.items() if name != handler and isinstance(paths, list) and any(map(ours, paths))]
-            before = old.get("listed") or []
             listed = [str(name) for name in engine.get("runtime_supports_json") or []]
-            rest = [name for name in listed if name in before or (name != handler and (others or not ours(name)))]
-            written = not before and rest == old.get("listed_base", JSON_RUNTIMES)  # the list was ours altogether
+            rest = [name for name in listed if name != handler and (others or not ours(name))]
+            written = not old.get("listed") and rest == old.get("listed_base", JSON_RUNTIMES)  # the list was ours altogether
             text = tomlfile.set_value(text, ("engine", "runtime_supports_json"), None if written else rest or None, path)
             if engine.get("runtime") == handler:
                 text = tomlfile.set_value(text, ("engine", "runtime"), old.get("default"), path)

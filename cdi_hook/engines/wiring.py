@@ -39,7 +39,8 @@ def wire(site: Site, request: Request, engine: Engine) -> Wiring:
     named = os.path.join(site.at(settings.DIRECTORY), f"{request.handler}.yaml")
     common = stated_runtime(site.settings)
     asked = _absolute(site, request.runtime) if request.runtime else ""
-    if os.path.lexists(named) or (asked and common and asked != common):
+    own = asked and (asked != common if common else request.handler != Request.handler)
+    if os.path.lexists(named) or own:
         return _own(site, request, engine, named, asked)
     runtime = asked or common or find_runtime(site, request, engine)
     wiring = Wiring(site.wrapper, runtime, uses=[site.settings])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from cdi_hook.errors import CdiError, KernelError
-from cdi_hook.linux import bpf, syscalls
+from cdi_hook.linux import bpf, namespaces, syscalls
 from cdi_hook.linux.syscalls import from_os
 
 TYPE_CHECKING = False
@@ -64,9 +64,13 @@ class Cgroups:
                         undo.append(_allow_v1(fd, name, rule))
                 else:
                     undo.append(bpf.Filter(fd, name).allow(rules))
-        except BaseException:
+        except BaseException as error:
             for back in reversed(undo):
-                back()
+                try:
+                    back()
+                except CdiError as other:
+                    if isinstance(error, CdiError):
+                        error.reason += f" (and it could not be undone: {other.reason})"
             raise
         return undo
 
@@ -80,19 +84,18 @@ def find(process: Process, name: str) -> Cgroups:
     """The cgroups of a container. ``name``: the last part of the path that its config asks for: what lies at and below a cgroup of this
     name is the container's own (crun and systemd nest them); empty: only the one that the process is in.
 
+    A container that is in our own cgroup has none (crun's ``--cgroup-manager=disabled``): the runtime makes no rules then, and neither
+    do we, since they would be those of the runtime and the engine.
+
     Raises CdiError when a hierarchy filters devices and the container's part of it does not show here.
     """
-    paths = {}
-    for line in process.read("cgroup").splitlines():
-        number, controllers, path = line.split(":", 2)
-        if "devices" in controllers.split(","):
-            paths[1] = path
-        elif number == "0":
-            paths[2] = path
+    paths, ours = _paths(process.read("cgroup")), _paths(namespaces.own("cgroup"))
     version_1, version_2 = _mounts()
     for version, mounts in ((1, version_1), (2, version_2)):
         if not mounts or version not in paths:
             continue
+        if paths[version] == ours.get(version):
+            return Cgroups(0, [])
         for mount in mounts:
             found = [(mount.open(path), path) for path in _own(paths[version], name)]
             if all(fd >= 0 for fd, _ in found):
@@ -101,6 +104,18 @@ def find(process: Process, name: str) -> Cgroups:
         reason = f"the container's cgroup {paths[version]} does not show where cgroup v{version} is mounted ({mounts[0].point})"
         raise CdiError(reason, fix="let the runtime wrapper put the devices into the config")
     return Cgroups(0, [])
+
+
+def _paths(text: str) -> dict[int, str]:
+    """Version -> the cgroup whose devices are filtered, of a ``/proc/PID/cgroup``."""
+    paths = {}
+    for line in text.splitlines():
+        number, controllers, path = line.split(":", 2)
+        if "devices" in controllers.split(","):
+            paths[1] = path
+        elif number == "0":
+            paths[2] = path
+    return paths
 
 
 def _own(path: str, name: str) -> list[str]:
@@ -113,10 +128,8 @@ def _own(path: str, name: str) -> list[str]:
 
 def _mounts() -> tuple[list[Mount], list[Mount]]:
     """Where the devices hierarchy of version 1, and where version 2 is mounted."""
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        lines = file.read().splitlines()
     version_1, version_2 = [], []
-    for line in lines:
+    for line in namespaces.own("mountinfo").splitlines():
         place, _, rest = line.partition(" - ")
         type_, _, options = rest.split(" ", 2)
         root, point = (_plain(word) for word in place.split(" ")[3:5])

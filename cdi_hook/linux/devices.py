@@ -11,9 +11,9 @@ import errno
 import os
 import stat
 
-from cdi_hook.errors import KernelError
+from cdi_hook.errors import CdiError, KernelError
 from cdi_hook.linux import syscalls
-from cdi_hook.linux.paths import Root
+from cdi_hook.linux.paths import Root, is_on_procfs
 from cdi_hook.linux.syscalls import from_os, held
 
 TYPES = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
@@ -21,12 +21,21 @@ _DEFAULT_MODE = 0o666
 """What the runtimes take when the config names no mode."""
 
 
+_MAJORS, _MINORS = 1 << 12, 1 << 20
+"""How many there can be (``include/linux/kdev_t.h``)."""
+
+
 class Node:
-    """What a device node is. ``mode``: permission bits; ``uid``, ``gid``: ids of the namespace it is made in."""
+    """What a device node is. ``mode``: permission bits; ``uid``, ``gid``: ids of the namespace it is made in.
+
+    Raises CdiError for numbers that no device can have.
+    """
 
     def __init__(self, path: str, type_: str, number: tuple[int, int], mode: int | None, owner: tuple[int, int]) -> None:
         self.path = path
         self.kind = TYPES[type_]
+        if type_ != "p" and not (0 <= number[0] < _MAJORS and 0 <= number[1] < _MINORS):
+            raise CdiError(f"device node {path} has the numbers {number[0]}:{number[1]}, and no device can have these")
         self.device = 0 if type_ == "p" else os.makedev(*number)
         self.mode = (_DEFAULT_MODE if mode is None else mode) & 0o7777
         self.uid, self.gid = owner
@@ -87,18 +96,23 @@ def _place(parent: int, name: str, values: tuple[int, int, int, int], what: str)
     mode, device, uid, gid = values
     try:
         os.mknod(name, mode, device, dir_fd=parent)
+    except OSError as error:
+        raise from_os("mknodat", error, what) from None
+    try:
         with held(os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)) as fd:
             now = os.fstat(fd)
             if (now.st_mode, now.st_rdev) != (mode, device):
                 raise syscalls.failure("mknodat", errno.ESTALE, what)
             if (now.st_uid, now.st_gid) != (uid, gid):
-                try:
-                    syscalls.chown(fd, uid, gid, what=what)
-                except KernelError:
-                    os.unlink(name, dir_fd=parent)
-                    raise
-    except OSError as error:
-        raise from_os("mknodat", error, what) from None
+                syscalls.chown(fd, uid, gid, what=what)
+    except BaseException as error:
+        try:
+            os.unlink(name, dir_fd=parent)
+        except OSError:
+            pass  # Somebody else has taken it away.
+        if isinstance(error, OSError):
+            raise from_os("openat", error, what) from None
+        raise
 
 
 def make_detached(nodes: list[Node]) -> list[int]:
@@ -138,8 +152,10 @@ def bind(root: Root, node: Node, tree: int) -> tuple[int, str, bool]:
         raise from_os("openat", error, what) from None
     try:
         with held(root.open(node.path, links=False)) as target:
+            if is_on_procfs(target, what=what):
+                raise CdiError(f"{what} is on a procfs, where nothing is ever mounted")
             syscalls.move_mount(tree, target, what=what)
-    except KernelError:
+    except CdiError:
         if is_new:
             os.unlink(name, dir_fd=parent)
         raise

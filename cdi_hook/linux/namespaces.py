@@ -13,7 +13,7 @@ import signal
 
 from cdi_hook import jsonio
 from cdi_hook.errors import CdiError, KernelError, internal
-from cdi_hook.linux import syscalls
+from cdi_hook.linux import processes, syscalls
 from cdi_hook.linux.paths import Root
 from cdi_hook.linux.syscalls import failure, from_os
 
@@ -58,20 +58,10 @@ class Process:
     def read(self, name: str) -> str:
         """A small file of its directory in ``/proc``."""
         try:
-            with (
-                syscalls.held(_procfs()) as proc,
-                syscalls.held(os.open(f"{self.pid}/{name}", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc)) as fd,
-            ):
-                data = b""
-                while True:
-                    block = os.read(fd, _BLOCK)
-                    if not block:
-                        break
-                    data += block
-        except OSError as error:
-            raise from_os("open", error, f"/proc/{self.pid}/{name}") from None
-        self.check_alive()
-        return data.decode("utf-8", "surrogateescape")
+            text = _read(f"{self.pid}/{name}")
+        finally:
+            self.check_alive()
+        return text
 
     def check_alive(self) -> None:
         """Raises KernelError (ESRCH) when it has ended: then what was read of its pid may be another process's."""
@@ -96,6 +86,24 @@ class Process:
         return self.pid
 
 
+def own(name: str) -> str:
+    """A small file of our own directory in ``/proc``. Raises KernelError."""
+    return _read(f"self/{name}")
+
+
+def _read(path: str) -> str:
+    try:
+        with syscalls.held(_procfs()) as proc, syscalls.held(os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc)) as fd:
+            data = b""
+            while True:
+                block = os.read(fd, _BLOCK)
+                if not block:
+                    return data.decode("utf-8", "surrogateescape")
+                data += block
+    except OSError as error:
+        raise from_os("open", error, f"/proc/{path}") from None
+
+
 def _procfs() -> int:
     """Our ``/proc``, which must be one. Raises KernelError."""
     fd = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -114,8 +122,9 @@ def own_descriptors() -> int:
 def enter(process: Process, rootfs: str) -> Root:
     """Go into all namespaces of a process, for good, and become root there. Returns the container's tree.
 
-    ``rootfs``: its path before pivot_root(2), absolute. Raises KernelError when a namespace cannot be entered, or when that path is no
-    mount of its own in there, and so is not what a runtime has prepared.
+    ``rootfs``: its path before pivot_root(2), absolute. Raises KernelError when a namespace cannot be entered, and CdiError when what
+    is there is not what a runtime has prepared: that path is no mount of its own, or the root is not the host's any more, so that every
+    path, those of programs included, would lead to files of the container.
     """
     spaces = dict(process.spaces)
     user, mount = spaces.pop("user", -1), spaces.pop("mnt", -1)
@@ -129,7 +138,11 @@ def enter(process: Process, rootfs: str) -> Root:
     later = {kind: fd for kind, fd in spaces.items() if not _entered(fd, kind)}
     if user >= 0:
         syscalls.setns(user, what="the container's user namespace")
+    before = os.stat("/")
     syscalls.setns(mount, what="the container's mount namespace")
+    if not os.path.samestat(before, os.stat("/")):
+        reason = "the container has left the host's root already, and every path in it may be its own"
+        raise CdiError(reason, fix="register the hook for the stage createRuntime")
     for kind, fd in later.items():
         syscalls.setns(fd, what=f"the container's {kind} namespace")
     # Before the change of ids: only the host's root may pass through the directories above.
@@ -181,39 +194,44 @@ class Child:
         words, self._words = os.pipe2(os.O_CLOEXEC)
         self._answers, answers = os.pipe2(os.O_CLOEXEC)
         self._data = b""
-        self.pid = os.fork()
-        if self.pid == 0:
-            os.close(self._words)
-            os.close(self._answers)
-            _serve(prepare, words, answers, last)
-        os.close(words)
-        os.close(answers)
+        self.pid = 0
         try:
-            self._answer()
+            with processes.undisturbed():
+                self.pid = os.fork()
+                if self.pid == 0:
+                    os.close(self._words)
+                    os.close(self._answers)
+                    _serve(prepare, words, answers, last)
+                os.close(words)
+                os.close(answers)
+                self._answer()
         except BaseException:
             self.end()
             raise
 
     def do(self, word: str) -> None:
-        """Have one word carried out. Raises what it raised, or KernelError (ECHILD) when the child is gone."""
-        os.write(self._words, f"{word}\n".encode("ascii"))
-        self._answer()
+        """Have one word carried out. Raises what it raised, or KernelError (ECHILD) when the child is gone.
+
+        When we are told to stop meanwhile, so is the child, and it has answered before anything is raised here.
+        """
+        with processes.undisturbed() as calm:
+            calm.tell(lambda: os.kill(self.pid, signal.SIGTERM))
+            try:
+                os.write(self._words, f"{word}\n".encode("ascii"))
+            except BrokenPipeError:
+                pass  # It has ended, and _answer says so.
+            self._answer()
 
     def end(self) -> None:
         """End the child, which has nothing to do at the moment; what it has attached stays."""
-        os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
+        if self.pid > 0:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
         for fd in (self._words, self._answers):
             os.close(fd)
 
     def _answer(self) -> None:
-        try:
-            answer = jsonio.loads(self._line())
-        except CdiError:
-            # We were told to stop while we waited: so is the child, and it says when it has.
-            os.kill(self.pid, signal.SIGTERM)
-            self._line()
-            raise
+        answer = jsonio.loads(self._line())
         if answer:
             kind = answer.pop("syscall", "")
             raise KernelError(syscall=kind, errno=answer.pop("errno"), **answer) if kind else CdiError(**answer)
@@ -230,16 +248,34 @@ class Child:
 
 
 class _Life:
-    """Whether the child may be interrupted."""
+    """Whether the child may be interrupted, and whether it was told to stop."""
 
     def __init__(self) -> None:
-        self.busy = False
+        self._busy = False
+        self._number = 0
 
     def stop(self, number: int, frame: object) -> None:
         """The handler of SIGTERM, which the parent sends, and the kernel when the parent dies."""
-        if self.busy:
-            self.busy = False
-            raise CdiError(f"was stopped by signal {number}")
+        self._number = number
+        self._check()
+
+    def _check(self) -> None:
+        if self._busy and self._number:
+            self._busy = False
+            raise CdiError(f"was stopped by signal {self._number}")
+
+    def answer(self, carry_out: Callable[[str], None], word: str) -> bytes:
+        """What the child says after this word, which may be interrupted."""
+        try:
+            try:
+                self._busy = True
+                self._check()
+                carry_out(word)
+            finally:
+                self._busy = False
+        except Exception as error:
+            return _packed(error)
+        return b"{}\n"
 
 
 def _serve(prepare: Callable[[], Callable[[str], None]], words: int, answers: int, last: str) -> NoReturn:
@@ -254,19 +290,19 @@ def _serve(prepare: Callable[[], Callable[[str], None]], words: int, answers: in
         carry_out = prepare()
         os.write(answers, b"{}\n")
         while True:
-            data = os.read(words, _BLOCK)
-            if not data:
+            word = os.read(words, _BLOCK).decode("ascii").strip()
+            if not word:
                 if last:
                     carry_out(last)
                 break
-            try:
-                life.busy = True
-                carry_out(data.decode("ascii").strip())
-                life.busy = False
-                answer = b"{}\n"
-            except Exception as error:
-                answer = _packed(error)
-            life.busy = False
+            if word == last:
+                try:
+                    carry_out(word)
+                    answer = b"{}\n"
+                except Exception as error:
+                    answer = _packed(error)
+            else:
+                answer = life.answer(carry_out, word)
             try:
                 os.write(answers, answer)
             except BrokenPipeError:

@@ -131,7 +131,12 @@ def _step(parent: int, name: str, what: str) -> int:
 
 
 def components(path: str) -> list[str]:
-    """The parts of a path in the container, cleaned as the runtimes clean it: ``..`` takes the part before it away, the root stays."""
+    """The parts of a path in the container, cleaned as the runtimes clean it: ``..`` takes the part before it away, the root stays.
+
+    Raises KernelError (EINVAL) for a path with a NUL.
+    """
+    if "\0" in path:
+        raise failure("open", errno.EINVAL, f"{path} in the container")
     parts: list[str] = []
     for part in path.split("/"):
         if part == "..":

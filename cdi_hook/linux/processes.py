@@ -16,6 +16,13 @@ import time
 from cdi_hook.errors import CdiError, os_words
 from cdi_hook.linux import syscalls
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""What asks us to stop."""
+
 _SHOWN = 400
 """Bytes of a failed program's output that go into the message."""
 
@@ -23,11 +30,56 @@ _NOT_EXECUTED = 127
 _SPARE = 10
 """Above the numbers that the program gets."""
 
+_LONGEST = 1_000_000
+"""Seconds; poll(2) takes no more than an int of milliseconds, and no container waits that long."""
+
+
+class undisturbed:
+    """What asks us to stop is answered at the end of a block, never in its midst: nothing is half done then, nor done and not noted.
+
+    ``tell``: what to do at once, such as to pass it on to a child that we wait for.
+    """
+
+    def __init__(self) -> None:
+        self._number = 0
+        self._told: Callable[[], object] | None = None
+        self._before: dict[int, Any] = {}
+
+    def tell(self, told: Callable[[], object] | None) -> None:
+        """Call this when a signal comes; now, when one has come already. None: nothing any more."""
+        self._told = told
+        if self._number and told is not None:
+            told()
+
+    def _note(self, number: int, frame: object) -> None:
+        self._number = number
+        if self._told is not None:
+            self._told()
+
+    def __enter__(self) -> undisturbed:
+        for number in STOPPING:
+            handler = signal.getsignal(number)
+            if handler not in (signal.SIG_IGN, None):
+                self._before[number] = handler
+                signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        if self._number:
+            handler = self._before[self._number]
+            if callable(handler):
+                handler(self._number, None)
+            elif handler == signal.SIG_DFL:
+                os.kill(os.getpid(), self._number)
+
 
 def run(path: str, args: list[str], env: list[str], *, stdin: bytes, seconds: int = 0) -> None:
-    """Run a program by its absolute path, with ``/`` as its directory, until it ends or ``seconds`` are over (0: no limit).
+    """Run a program by its absolute path, with ``/`` as its directory, until it ends or ``seconds`` are over (0 or less: no limit).
 
-    Raises CdiError when it cannot be run, fails, or takes too long; the message ends with the last line it wrote.
+    Raises CdiError when it cannot be run, fails, or takes too long; the message ends with the last line it wrote. A signal that asks
+    us to stop ends the program, too.
     """
     if not path.startswith("/"):
         raise CdiError(f"the path of the program {path} is not absolute")
@@ -35,15 +87,24 @@ def run(path: str, args: list[str], env: list[str], *, stdin: bytes, seconds: in
     try:
         os.write(given, stdin)
         os.lseek(given, 0, os.SEEK_SET)
-        pid = os.fork()
-        if pid == 0:
-            _become(path, args, env, (given, output, refusal))
-        status = _wait(pid, seconds)
+        with undisturbed() as calm:
+            pid = os.fork()
+            if pid == 0:
+                _become(path, args, env, (given, output, refusal))
+            calm.tell(lambda: _kill(pid))
+            in_time = False
+            try:
+                in_time = _wait(pid, seconds)
+            finally:
+                calm.tell(None)  # Once it is reaped, its pid is anybody's.
+                if not in_time:
+                    _kill(pid)
+                status = os.waitpid(pid, 0)[1]
         number = os.pread(refusal, 16, 0)
         if number:
             code = int(number)
             raise CdiError(f"{path} cannot be run: {os_words(OSError(code, os.strerror(code)))} ({errno.errorcode.get(code, code)})")
-        if status is None:
+        if not in_time:
             raise CdiError(f"{path} was ended after its timeout of {seconds} s{_last_line(output)}")
         if status:
             raise CdiError(f"{path} {_words(status)}{_last_line(output)}")
@@ -54,11 +115,12 @@ def run(path: str, args: list[str], env: list[str], *, stdin: bytes, seconds: in
 
 def _become(path: str, args: list[str], env: list[str], fds: tuple[int, int, int]) -> None:
     """In the child: never returns."""
-    given, output, refusal = (fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _SPARE) for fd in fds)
+    refusal = fds[2]
     try:
+        given, output, refusal = (fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _SPARE) for fd in fds)
         os.setsid()
         syscalls.die_with_parent(signal.SIGKILL)
-        for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in (signal.SIGPIPE, signal.SIGXFSZ, *STOPPING):
             signal.signal(number, signal.SIG_DFL)
         os.chdir("/")
         os.umask(0o022)
@@ -70,26 +132,22 @@ def _become(path: str, args: list[str], env: list[str], fds: tuple[int, int, int
         os.execve(path, args or [path], dict(entry.partition("=")[::2] for entry in env if "=" in entry))
     except OSError as error:
         os.write(refusal, str(error.errno).encode("ascii"))
+    except ValueError:  # A NUL in an argument, which execve(2) would take for its end.
+        os.write(refusal, str(errno.EINVAL).encode("ascii"))
     finally:
         os._exit(_NOT_EXECUTED)
 
 
-def _wait(pid: int, seconds: int) -> int | None:
-    """The wait status; None when the time is over, and the program has been killed."""
-    try:
-        fd = syscalls.pidfd_open(pid, what=f"process {pid}")
-        with syscalls.held(fd):
-            end = time.monotonic() + seconds
-            poll = select.poll()
-            poll.register(fd, select.POLLIN)
-            while not poll.poll(max(end - time.monotonic(), 0) * 1000 if seconds else None):
-                if seconds and time.monotonic() >= end:
-                    _kill(pid)
-                    return None
-        return os.waitpid(pid, 0)[1]
-    except BaseException:
-        _kill(pid)  # We were told to stop: so is the program.
-        raise
+def _wait(pid: int, seconds: int) -> bool:
+    """Wait until the program has ended; it is not reaped yet. False when the time is over before."""
+    with syscalls.held(syscalls.pidfd_open(pid, what=f"process {pid}")) as fd:
+        end = time.monotonic() + min(seconds, _LONGEST)
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        while not poll.poll(max(end - time.monotonic(), 0) * 1000 if seconds > 0 else None):
+            if seconds > 0 and time.monotonic() >= end:
+                return False
+    return True
 
 
 def _kill(pid: int) -> None:
@@ -99,7 +157,6 @@ def _kill(pid: int) -> None:
             kill(pid, signal.SIGKILL)
         except OSError:
             pass  # Gone, or not yet at the head of its session.
-    os.waitpid(pid, 0)
 
 
 def _words(status: int) -> str:

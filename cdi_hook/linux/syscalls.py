@@ -126,12 +126,19 @@ def _call(name: str, number: int, what: str, *args: Any) -> int:
     return _checked(name, _libc.syscall(ctypes.c_long(number), *words), what)
 
 
+def _text(name: str, text: str, what: str) -> bytes:
+    """A string as the kernel takes it. One with a NUL would end there, and be another: it is refused."""
+    if "\0" in text:
+        raise failure(name, errno.EINVAL, what)
+    return os.fsencode(text)
+
+
 def openat2(directory: int, path: str, flags: int, resolve: int, *, what: str) -> int:
     """Open ``path`` below a directory's descriptor, with the kernel's own confinement. ``what`` names the object in errors."""
     how = OpenHow(flags | os.O_CLOEXEC, 0, resolve)
     for _ in range(_AGAIN):
         try:
-            return _call("openat2", _SYS_OPENAT2, what, directory, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))
+            return _call("openat2", _SYS_OPENAT2, what, directory, _text("openat2", path, what), ctypes.byref(how), ctypes.sizeof(how))
         except KernelError as error:
             if error.errno not in (errno.EAGAIN, errno.EINTR):
                 raise
@@ -140,7 +147,7 @@ def openat2(directory: int, path: str, flags: int, resolve: int, *, what: str) -
 
 def open_tree(directory: int, path: str, flags: int, *, what: str) -> int:
     """A detached copy of the mount at ``path`` (with ``OPEN_TREE_CLONE``), which vanishes when its last descriptor is closed."""
-    return _call("open_tree", _SYS_OPEN_TREE, what, directory, os.fsencode(path), flags | os.O_CLOEXEC)
+    return _call("open_tree", _SYS_OPEN_TREE, what, directory, _text("open_tree", path, what), flags | os.O_CLOEXEC)
 
 
 def move_mount(tree: int, target: int, *, what: str) -> None:
@@ -155,12 +162,12 @@ def mount_setattr(tree: int, flags: int, attr: MountAttr, *, what: str) -> None:
 
 def fsopen(type_: str, *, what: str) -> int:
     """The context of a file system that is to be created."""
-    return _call("fsopen", _SYS_FSOPEN, what, os.fsencode(type_), FSOPEN_CLOEXEC)
+    return _call("fsopen", _SYS_FSOPEN, what, _text("fsopen", type_, what), FSOPEN_CLOEXEC)
 
 
 def fsconfig(context: int, command: int, key: str | None, value: str | None, *, what: str) -> None:
     """One option of the file system, or the command to create it."""
-    words = [None if word is None else ctypes.c_char_p(os.fsencode(word)) for word in (key, value)]
+    words = [None if word is None else ctypes.c_char_p(_text("fsconfig", word, what)) for word in (key, value)]
     _call("fsconfig", _SYS_FSCONFIG, what, context, command, *words, 0)
 
 

@@ -27,6 +27,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
+import pytest
 import yaml
 
 from cdi_hook import index
@@ -153,6 +154,7 @@ class Bundle:
         self.host = self.work / "host"
         self.host.mkdir()
         self.wrap: list[str] = []
+        self.manager = "cgroupfs"
         (self.work / "cdi").mkdir()
         self.settings = self.work / "settings.yaml"
         self.settings.write_text(f"specDirs: [{self.work}/cdi]\nlog:\n  file: {self.log}\n{settings}", encoding="utf-8")
@@ -181,7 +183,7 @@ class Bundle:
 
     def argv(self, *argv: str) -> list[str]:
         """The runtime with its global options, in its view; ``wrap`` comes before all."""
-        options = ["--cgroup-manager", "cgroupfs"] if self.runtime.name == "crun" else []
+        options = ["--cgroup-manager", self.manager] if self.runtime.name == "crun" else []
         return self.wrap + self.runtime.view(self.runtime.name, *options, "--root", str(self.work / "state"), *argv)
 
     def call(self, *argv: str, stdin: str = "", seconds: int = 60) -> Completed:
@@ -261,6 +263,21 @@ def sweep_cgroups(name: str) -> None:
         for path in left:
             with contextlib.suppress(OSError):
                 path.rmdir()
+
+
+@contextlib.contextmanager
+def forbidding(name: str) -> Iterator[list[str]]:
+    """A cgroup of version 1 that allows every device but FUSE. Yields the words that put a command into it."""
+    place = Path("/sys/fs/cgroup/devices", f"{name}-other")
+    if not os.path.ismount(place.parent):
+        pytest.skip("no devices hierarchy of cgroup version 1")
+    place.mkdir()
+    (place / "devices.deny").write_text("c 10:229 rwm", encoding="ascii")
+    yield ["sh", "-c", f'echo $$ >{place}/cgroup.procs && exec "$@"', "sh"]
+    end = time.monotonic() + 10
+    while place.exists() and time.monotonic() < end:
+        with contextlib.suppress(OSError):  # what was in it is about to end
+            place.rmdir()
 
 
 def processes_with(word: str) -> list[int]:

@@ -87,6 +87,17 @@ def test_node_of_another_kind_and_replaced_ones(runtime: Runtime) -> None:
         assert done.stdout.splitlines() == ["character special file 600 a:e5", "fifo 622"]
 
 
+@every_runtime
+def test_node_where_the_config_has_a_mount(runtime: Runtime) -> None:
+    """An engine's ``-v /dev/null:/dev/acme``: a mount point cannot be removed, so the host's node is attached over it."""
+    with Bundle(runtime) as bundle:
+        bundle.config["mounts"].append({"destination": "/dev/acme", "type": "bind", "source": "/dev/null", "options": ["bind"]})
+        bundle.write_spec({"deviceNodes": [fuse(bundle)]})
+        with unchanged_host(bundle.host):
+            done = bundle.run("stat -c '%F %t:%T' /dev/acme\n" + opens("/dev/acme"))
+        assert done.stdout.splitlines() == ["character special file a:e5", "/dev/acme: opened"], bundle.said()
+
+
 def mounted(output: str) -> dict[str, tuple[set[str], str]]:
     """Mount point -> its options and its propagation, of ``/proc/self/mountinfo``."""
     found = {}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from .hookbundle import ROOT, Bundle, Runtime, ids, missing
+from .hookbundle import CLEAN, ROOT, Bundle, Runtime, forbidding, ids, missing
 from .test_hook_apply import add_other, fuse, opens
 
 pytestmark = pytest.mark.skipif(bool(missing("runc", "crun", "busybox", "unshare")), reason=missing("runc", "crun", "busybox", "unshare"))
@@ -97,6 +98,18 @@ def test_nested_cgroup(runtime: Runtime) -> None:
         bundle.call("delete", "--force", bundle.id)
         for path in Path("/sys/fs/cgroup").glob(f"*/{bundle.id}/container"):
             path.rmdir()
+
+
+def test_container_without_a_cgroup_of_its_own() -> None:
+    """It is in that of the runtime then, whose rules nobody has to change, and none would take back."""
+    with Bundle(Runtime("crun", 1)) as bundle, forbidding(bundle.id) as inside:
+        bundle.manager = "disabled"
+        bundle.wrap = inside
+        bundle.write_spec({"deviceNodes": [fuse(bundle)]})
+        done = bundle.run("stat -c %t:%T /dev/acme\n" + opens("/dev/acme"))
+        assert done.stdout.splitlines() == ["a:e5", "/dev/acme: sh: can't open /dev/acme: Operation not permitted"], done.stderr
+        look = subprocess.run([*inside, "sh", "-c", ": </dev/fuse"], capture_output=True, text=True, env=CLEAN, check=False)
+        assert "Operation not permitted" in look.stderr
 
 
 @everywhere

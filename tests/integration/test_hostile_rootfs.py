@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from .hookbundle import ALL, CLEAN, Bundle, Completed, Runtime, ids, missing, unchanged_host
+from .hookbundle import ALL, CLEAN, Bundle, Completed, Runtime, forbidding, ids, missing, unchanged_host
 
 pytestmark = pytest.mark.skipif(bool(missing("runc", "crun", "busybox", "unshare")), reason=missing("runc", "crun", "busybox", "unshare"))
 
@@ -59,8 +59,8 @@ class Target(Bundle):
 
     @contextlib.contextmanager
     def safe(self) -> Iterator[None]:
-        """Nothing on the host has changed at the end."""
-        with unchanged_host(self.victim, self.source, Path("/etc")):
+        """Nothing on the host has changed at the end: the victim stands for the host's files, since the real ones change by themselves."""
+        with unchanged_host(self.victim, self.source):
             yield
 
     @contextlib.contextmanager
@@ -210,7 +210,8 @@ def test_target_under_proc(runtime: Runtime, path: str) -> None:
             done = bundle.run("echo started")
         assert done.returncode != 0
         assert "started" not in done.stdout
-        reason = f"a mount at {path} is never made; no runtime allows one there"
+        fix = "let the runtime wrapper put it into the config: what may stand there is for the runtime to say"
+        reason = f"a mount at {path} is never made; {fix}"
         assert bundle.said() == [f"{bundle.work}/cdi/acme.json: acme.com/thing=one: {reason}"]
 
 
@@ -369,6 +370,8 @@ STATES = {
     "negative pid": ('{"pid": -1}', "pid: names no process"),
     "pid as text": ('{"pid": "1"}', "pid: names no process"),
     "pid is true": ('{"pid": true}', "pid: names no process"),
+    "pid that a 32-bit word makes 1 of": ('{"pid": 4294967297}', "pid: names no process"),
+    "a container that runs": ('{"pid": 1, "status": "running"}', "status: is running: the container has started already"),
     "pid twice": ('{"pid": 1, "pid": 2}', "stands twice"),
     "bundle with a NUL": ('{"pid": 1, "bundle": "/a\\u0000b"}', "bundle: is not a path"),
     "bundle is a number": ('{"pid": 1, "bundle": 7}', "bundle: is not a path"),
@@ -387,6 +390,70 @@ def test_hostile_state(state: str, reason: str) -> None:
         assert (done.returncode, done.stdout) == (1, "")
         assert reason in done.stderr
         assert done.stderr.count("\n") == 1
+
+
+def test_state_that_cannot_be_read() -> None:
+    with Target(Runtime("runc", 1)) as bundle:
+        argv = ["sh", "-c", f"exec {bundle.door} createRuntime <&-"]
+        done = subprocess.run(argv, capture_output=True, text=True, env={"CDI_HOOK_CONFIG": str(bundle.settings)}, check=False)
+        reason = "the container state on standard input: cannot be read: Bad file descriptor"
+        assert (done.returncode, done.stderr) == (1, f"cdi-hook: {reason}\n")
+
+
+_PIVOT = """
+mount --bind {root} {root}
+cd {root}
+mkdir old
+pivot_root . old
+mkdir -p .{root}
+mount -t tmpfs cdidoor-inner .{root}
+echo made
+exec sleep 1000
+"""
+
+
+def test_container_that_has_left_the_hosts_root() -> None:
+    """The hook stands at a later stage, and a state that hides it: the container has made a mount at the path of its root, and a program
+    of its own at the path of the vendor's hook. Neither is used."""
+    with Target(Runtime("runc", 1)) as bundle:
+        hook = bundle.host / "hook"
+        evil = bundle.rootfs / str(hook).lstrip("/")
+        evil.parent.mkdir(parents=True)
+        for path in (hook, evil):
+            path.write_text(f"#!/bin/sh\n: >{bundle.victim}/owned\n: >/owned\n", encoding="ascii")
+            path.chmod(0o755)
+        bundle.write_spec({"mounts": [bundle.mount("/opt/dir")], "hooks": [{"hookName": "createContainer", "path": str(hook)}]})
+        argv = ["unshare", "-m", "--propagation", "private", "sh", "-ec", _PIVOT.format(root=bundle.rootfs)]
+        process = subprocess.Popen(argv, stdout=subprocess.PIPE, env=CLEAN)
+        assert process.stdout is not None
+        with bundle.safe(), process.stdout:
+            assert process.stdout.readline() == b"made\n"
+            done = bundle.hook(process.pid)
+            points = points_of(process.pid)
+        process.kill()
+        process.wait()
+        reason = "the container has left the host's root already, and every path in it may be its own"
+        assert (done.returncode, done.stderr) == (1, f"cdi-hook: {reason}; register the hook for the stage createRuntime\n")
+        assert points == []
+        assert not (bundle.rootfs / "owned").exists()
+
+
+def test_wrong_process_keeps_its_cgroup() -> None:
+    """The rules come after the look whether the process is the container's."""
+    with Target(Runtime("runc", 1)) as bundle, forbidding(bundle.id) as inside:
+        bundle.write_spec({"deviceNodes": [NODE]})
+        argv = ["unshare", "-m", "sh", "-c", "echo made; exec sleep 1000"]
+        other = subprocess.Popen([*inside, *argv], stdout=subprocess.PIPE, env=CLEAN)
+        assert other.stdout is not None
+        with other.stdout:
+            assert other.stdout.readline() == b"made\n"
+            done = bundle.hook(other.pid)
+        look = subprocess.run([*inside, "sh", "-c", ": </dev/fuse"], capture_output=True, text=True, env=CLEAN, check=False)
+        other.kill()
+        other.wait()
+        reason = f"{bundle.rootfs} is not mounted as a root in the container's mount namespace; nothing is put there"
+        assert (done.returncode, done.stderr) == (1, f"cdi-hook: {reason}\n")
+        assert "Operation not permitted" in look.stderr
 
 
 def test_process_that_has_ended() -> None:

@@ -80,6 +80,17 @@ def stale_spec(host: Path) -> None:
     file.write_text(file.read_text(encoding="utf-8").replace('"/dev/null"', '"/dev/null", "type": "b"'), encoding="utf-8")
 
 
+def no_node(host: Path) -> None:
+    file = host / "cdi/acme.json"
+    file.write_text(file.read_text(encoding="utf-8").replace('"/dev/null"', '"/dev/acme-0"'), encoding="utf-8")
+
+
+def no_link(host: Path) -> None:
+    file = host / "etc/containerd/config.toml"
+    file.write_text(file.read_text(encoding="utf-8").replace("bin/cdi-runtime", "bin/cdi-runtime-gpu"), encoding="utf-8")
+    write(host / "etc/cdi-hook/gpu.yaml", "enabled: true\n")
+
+
 def no_specs(host: Path) -> None:
     (host / "cdi/acme.json").unlink()
 
@@ -122,7 +133,7 @@ def no_dev_char(host: Path) -> None:
 
 FAULTS = [
     (no_wrapper, [("wrapper", "@/bin/cdi-runtime is not there", "sh packaging/install.sh")]),
-    (no_runtime, [("runtime", "@/bin/runc cannot be run", "set runtime: in @/etc/cdi-hook/config.yaml")]),
+    (no_runtime, [("runtime", "@/bin/runc cannot be run", "sed -i 's|^runtime:.*|runtime: /path/to/runc|' @/etc/cdi-hook/config.yaml")]),
     (
         stale_spec,
         [
@@ -130,6 +141,26 @@ FAULTS = [
                 "specs",
                 "acme.com/nic=0: @/cdi/acme.json: deviceNodes[0].type: /dev/null is of type c on this host, not b",
                 "run the generator of @/cdi/acme.json again",
+            )
+        ],
+    ),
+    (
+        no_node,
+        [
+            (
+                "specs",
+                "acme.com/nic=0: @/cdi/acme.json: deviceNodes[0]: device node /dev/acme-0 does not exist on this host",
+                "run the generator of @/cdi/acme.json again",
+            )
+        ],
+    ),
+    (
+        no_link,
+        [
+            (
+                "wrapper",
+                "handler cdi in @/etc/containerd/config.toml calls @/bin/cdi-runtime-gpu, which is not there",
+                "cdi-hook configure containerd --handler cdi",
             )
         ],
     ),
@@ -143,14 +174,17 @@ FAULTS = [
             )
         ],
     ),
-    (disabled, [("settings", "enabled is false: every request is ignored", "set enabled: true in @/etc/cdi-hook/config.yaml")]),
+    (
+        disabled,
+        [("settings", "enabled is false: every request is ignored", "sed -i 's/^enabled:.*/enabled: true/' @/etc/cdi-hook/config.yaml")],
+    ),
     (
         wrapper_as_runtime,
         [
             (
                 "runtime",
                 "@/bin/loop is the wrapper itself",
-                "set runtime: in @/etc/cdi-hook/config.yaml, or cdi-hook configure ENGINE --runtime /usr/sbin/runc",
+                "sed -i 's|^runtime:.*|runtime: @/bin/runc|' @/etc/cdi-hook/config.yaml",
             )
         ],
     ),
@@ -229,6 +263,15 @@ def test_what_cannot_be_found_out(site: Site, tmp_path: Path) -> None:
     file = tmp_path / "etc/docker/daemon.json"
     what = f"cannot tell how it is configured: {file}:1: is not JSON: Expecting property name enclosed in double quotes"
     assert report["unknown"] == [{"subject": "docker", "what": f"{what}; mend it first; the file is untouched"}]
+    assert doctor.verdict(report) == 3
+
+
+def test_the_only_engine_cannot_be_read(site: Site, tmp_path: Path) -> None:
+    """Then nobody knows whether it calls us: that is no problem found."""
+    file = write(tmp_path / "etc/containerd/config.toml", "[")
+    report = doctor.examine(site)
+    assert (report["problems"], [item["subject"] for item in report["unknown"]]) == ([], ["containerd"])
+    assert report["engines"][0]["config"] == str(file)
     assert doctor.verdict(report) == 3
 
 

@@ -148,6 +148,23 @@ def test_a_runtime_that_does_not_end_is_killed_with_all_its_children(tmp_path: P
     assert_dead(Path(f"{path}.pid"))
 
 
+@pytest.mark.parametrize(
+    ("body", "version"),
+    [
+        pytest.param("exec sleep 60", "", id="answers nothing"),
+        pytest.param("[ $1 = features ] && exec sleep 60", "runc 1.4.0", id="answers the second question alone"),
+    ],
+)
+def test_all_answers_together_take_no_longer_than_the_time_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, version: str
+) -> None:
+    monkeypatch.setattr(features, "TIMEOUT", 1.0)
+    path = runtime(tmp_path / "runtime", "runc version 1.4.0", body=body)
+    started = time.monotonic()
+    assert features.ask(path).version == version
+    assert time.monotonic() - started < 2 * features.TIMEOUT - 0.1
+
+
 def test_a_runtime_that_talks_without_end_is_cut_off(tmp_path: Path) -> None:
     path = runtime(tmp_path / "runtime", "", body="exec yes 'runc version 1.4.0'")
     started = time.monotonic()

@@ -100,6 +100,19 @@ def test_a_node_of_another_host_path_becomes_a_bind_mount() -> None:
     assert [value for kind, value in todo if kind == "mount"] == [mount]
     assert [value["device"]["path"] for kind, value in todo if kind == "node"] == ["/dev/n"]
     assert [value["device"]["path"] for kind, value in settle([given], {})[0] if kind == "node"] == ["/dev/c", "/dev/n"]
+    assert settle([given], {}, bind_nodes=True, **{"harden.nodeMount": False}) == settle([given], {})
+
+
+def test_each_item_has_a_setting() -> None:
+    """With all of them off, an op stays as it is; ``harden.capabilities`` is asked by the corridor itself."""
+    given: Any = {
+        "deviceNodes": [{"path": "/dev/c", "hostPath": "/dev/h", "fileMode": 0o20666}],
+        "mounts": [{"hostPath": "/h", "containerPath": "/c", "options": ["bind"]}],
+        "hooks": [{"hookName": "prestart", "path": "/h"}],
+    }
+    off = {key: False for key in settings.DEFAULTS if key.startswith("harden.")}
+    todo, held = settle([given], {}, bind_nodes=True, **off)
+    assert (todo, held) == ([op[:2] for op in edits.to_oci([(A0, given)], {}, HOST.get)], [])
 
 
 def test_hardening_changes_no_op_in_place() -> None:

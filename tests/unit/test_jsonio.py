@@ -16,6 +16,8 @@ from cdi_hook.errors import BundleError
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The three surroundings in which the room works; the C scanner behaves differently when ``json`` was never imported."""
     if request.param == "as on the hot path":
+        if sys.version_info < (3, 10):
+            pytest.skip("before 3.10 the C module keeps the error class of the first import")
         for name in [name for name in sys.modules if name.partition(".")[0] == "json"]:
             monkeypatch.delitem(sys.modules, name)
     elif request.param == "without the C module":
@@ -127,7 +129,7 @@ def test_refuses(way: str, data: bytes, message: str | None) -> None:
 def test_the_depth_at_which_it_gives_up_is_an_error_of_ours(way: str, end: str) -> None:
     """Whatever the depth, the answer is a value that can be written again, or BundleError."""
     refused = 0
-    for depth in range(300, 500, 4) if way == "without the C module" else range(900, 1001):  # the limit lies in there
+    for depth in range(300, 500, 4) if way == "without the C module" else [*range(900, 1001), 100_000]:  # the limit lies in there
         text = "[" * depth + end + ("]" * depth if end == "1" else "")
         try:
             assert jsonio.dumps(jsonio.loads(text)) == text

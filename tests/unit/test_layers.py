@@ -24,6 +24,7 @@ LAYERS: list[list[str]] = [
     ["names", "faults"],
     ["jsonio", "libyaml", "yamlscalars"],
     ["libyaml", "yamlscalars"],
+    ["yamlmend"],
     ["schema", "yamlio", "annotations", "ociargs", "host", "replace"],
     ["delivery", "requests", "settings"],
     ["settingsfile", "log", "specdecode", "speccheck", "specdoc"],

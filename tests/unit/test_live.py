@@ -8,7 +8,7 @@ import pytest
 
 from cdi_hook import edits, live, settings
 from cdi_hook.errors import CdiError, KernelError
-from cdi_hook.linux import cgroup
+from cdi_hook.linux import cgroup, namespaces
 
 ORIGIN = ("/etc/cdi/acme.yaml", "acme.com/gpu=0")
 
@@ -84,6 +84,7 @@ REFUSED = {
     "proc by a detour": ({"destination": "/dev/../proc", "source": "/x", "options": ["bind"]}, "a mount at /dev/../proc is never made"),
     "the root": ({"destination": "//./", "source": "/x", "options": ["bind"]}, "a mount at //./ is never made"),
     "a file system of its maker": ({"destination": "/s", "source": "s", "type": "sysfs"}, "a mount of type sysfs cannot be made"),
+    "a NUL in its path": ({"destination": "/opt\0x", "source": "/x", "options": ["bind"]}, "open on /opt\\x00x in the container: Invalid"),
     "an unknown option": ({"destination": "/s", "source": "/x", "options": ["bind", "shiny"]}, "the mount option shiny is unknown"),
 }
 
@@ -93,6 +94,34 @@ def test_mount_that_is_never_made(mount: dict[str, Any], reason: str) -> None:
     with pytest.raises(CdiError) as caught:
         live.apply(container(), [("mount", mount, ORIGIN)], settings.DEFAULTS)
     assert str(caught.value).startswith(f"/etc/cdi/acme.yaml: acme.com/gpu=0: {reason}")
+
+
+NODE = {"path": "/dev/acme", "type": "c", "major": 10, "minor": 229}
+NUMBERS = "device node /dev/acme has the numbers {}, and no device can have these"
+NEVER = "a device node at {} is never made; let the runtime wrapper put it into the config: what may stand there is for the runtime to say"
+NODES = {
+    "a major number too large": ({"major": 5_000_000_000}, NUMBERS.format("5000000000:229")),
+    "one that a 32-bit word makes another of": ({"major": (1 << 32) + 10}, NUMBERS.format("4294967306:229")),
+    "a negative one": ({"major": -5}, NUMBERS.format("-5:229")),
+    "a minor number too large": ({"minor": 1 << 20}, NUMBERS.format("10:1048576")),
+    "below proc": ({"path": "/proc/kcore"}, NEVER.format("/proc/kcore")),
+    "proc by a detour": ({"path": "/dev/../proc/x"}, NEVER.format("/dev/../proc/x")),
+    "a NUL in its path": ({"path": "/dev/a\0b"}, "open on /dev/a\\x00b in the container: Invalid argument (EINVAL)"),
+}
+
+
+@pytest.mark.parametrize(("change", "reason"), NODES.values(), ids=NODES)
+def test_node_that_is_never_made(change: dict[str, Any], reason: str) -> None:
+    with pytest.raises(CdiError) as caught:
+        live.apply(container(), [("node", {"device": {**NODE, **change}, "hostPath": "/dev/acme"}, ORIGIN)], settings.DEFAULTS)
+    assert str(caught.value) == f"/etc/cdi/acme.yaml: acme.com/gpu=0: {reason}"
+
+
+def test_greatest_numbers_and_a_pipe_of_any() -> None:
+    job = live.Job(container())
+    live.APPLY["node"](job, {"device": {**NODE, "major": 4095, "minor": 1048575}, "hostPath": "/x"}, ORIGIN)
+    live.APPLY["node"](job, {"device": {**NODE, "type": "p", "major": -1}, "hostPath": "/x"}, ORIGIN)
+    assert len(job.steps) == 2
 
 
 class Groups:
@@ -107,6 +136,16 @@ class Groups:
         raise self.error
 
 
+class Idle:
+    """A child that finds nothing wrong with the container, and does nothing."""
+
+    def __init__(self, prepare: object, last: str) -> None:
+        pass
+
+    def end(self) -> None:
+        pass
+
+
 DENIAL = {"linux": {"resources": {"devices": [{"allow": False, "access": "rwm"}]}}}
 
 
@@ -114,6 +153,7 @@ def test_filter_that_nobody_may_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refused by name when the config asked for a filter; rootless, where the runtime could not make one either, there is none."""
     error = KernelError("bpf on the device filter of cgroup /x: the kernel does not allow it (EPERM)", syscall="bpf", errno=1)
     monkeypatch.setattr(cgroup, "find", lambda process, name: Groups(error))
+    monkeypatch.setattr(namespaces, "Child", Idle)
     rule = ("rule", {"allow": True, "type": "c", "major": 10, "minor": 229, "access": "rw"}, ORIGIN)
     with pytest.raises(
         KernelError, match="this kernel does not let the hook read the filter; let the runtime wrapper put the devices into"
@@ -140,3 +180,36 @@ def test_undo_goes_on_after_a_failure_and_says_so() -> None:
     error = CdiError("the driver is missing")
     live._take_back([lambda: done.append(1), fail, lambda: done.append(3)], error)
     assert (done, str(error)) == ([3, 1], "the driver is missing (and it could not be undone: busy)")
+
+
+def test_undo_goes_on_after_an_error_that_nobody_foresaw() -> None:
+    done = []
+
+    def fail() -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    error = CdiError("the driver is missing")
+    live._take_back([lambda: done.append(1), fail], error)
+    words = "internal error, please report it: BrokenPipeError: Broken pipe"
+    assert (done, str(error)) == ([1], f"the driver is missing (and it could not be undone: {words})")
+
+
+def test_each_step_is_undone_once_whatever_fails() -> None:
+    done = []
+
+    class Step:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def undo(self, inside: object) -> None:
+            done.append(self.name)
+            if self.name == "two":
+                raise CdiError("busy")
+
+    inside = object.__new__(live.Inside)
+    steps: Any = [Step("one"), Step("two"), Step("three")]
+    inside.done = steps
+    with pytest.raises(CdiError, match=r"^busy$"):
+        inside.carry_out("undo")
+    inside.carry_out("undo")
+    assert done == ["three", "two", "one"]

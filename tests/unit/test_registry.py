@@ -378,7 +378,11 @@ class TestWrite:
         Path(two[1], "empty.json").mkdir()
         (tmp_path / "file").touch()
         specs = Registry.discover(two)
-        cases: list[tuple[str, str]] = [("d.yaml", "is a directory"), ("a\0b", "embedded null byte"), ("x" * 300, "the name is too long")]
+        cases: list[tuple[str, str]] = [
+            ("d.yaml", "is a directory"),
+            ("a\0b", "(lstat: )?embedded null (byte|character in path)"),
+            ("x" * 300, "the name is too long"),
+        ]
         for name, words in cases:
             with pytest.raises(CdiError, match=f"cannot be written: {words}$"):
                 specs.write_spec(self.SPEC, name)

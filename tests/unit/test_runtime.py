@@ -480,6 +480,21 @@ def test_readings_that_agree_in_the_bundle(wrapper: Wrapper, args: tuple[str, ..
     assert wrapper.config() == EDITED
 
 
+@pytest.mark.parametrize("link", [False, True], ids=["the bundle is the cwd", "a link to the cwd"])
+def test_readings_that_mean_the_same_file(wrapper: Wrapper, link: bool) -> None:
+    """CRI-O and podman build start the runtime in the bundle itself."""
+    wrapper.cwd.rmdir()
+    if link:
+        wrapper.cwd.symlink_to("bundle")
+    else:
+        wrapper.cwd = wrapper.bundle
+    wrapper.write(GPU)
+    given = fill(wrapper, (*ENGINE, *AMBIGUOUS))
+    outcome = wrapper(*given)
+    assert outcome._replace(read=[]) == executed(*shown(wrapper, given))
+    assert wrapper.config() == EDITED
+
+
 @pytest.mark.parametrize("fault", ["none", "settings"])
 def test_a_kill_is_not_refused_for_an_unknown_option(wrapper: Wrapper, fault: str) -> None:
     """Read as ``--shiny kill`` it would create the container ``create``."""

@@ -76,6 +76,7 @@ NOT_PLAIN = [
     ("a key of a group with a dot", "log.level: info\n"),
     ("a word that is no choice", "stale: off\n"),
     ("a variable that YAML may read as true", "requests:\n  environment: [Y]\n"),
+    ("a prefix with a character that is not allowed", "requests:\n  annotations: [a+b/]\n"),
     ("a prefix without a slash", "requests:\n  annotations: [cdi.k8s.io]\n"),
     ("an unknown key", "runtme: /a\n"),
     ("a list of lines", "specDirs:\n- /a\n"),
@@ -132,7 +133,7 @@ def test_a_named_file_that_is_missing(tmp_path: Path) -> None:
 def test_a_file_whose_name_is_empty() -> None:
     values, fault = settings.read("", True)
     assert values == settings.DEFAULTS
-    assert str(fault) == f"settings file does not exist; {FIX}"
+    assert str(fault) == "CDI_HOOK_CONFIG: is empty, and names no settings file; unset it, or let it name one"
 
 
 def test_a_dangling_link_at_the_default_place_is_no_file(tmp_path: Path) -> None:
@@ -151,7 +152,7 @@ def test_a_fifo_does_not_hang(tmp_path: Path) -> None:
 
 def test_a_loop_of_links(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
-    assert fault_of(tmp_path / "loop") == f"{tmp_path}/loop: settings file is a loop of symbolic links; {FIX}"
+    assert fault_of(tmp_path / "loop") == f"{tmp_path}/loop: settings file cannot be read: is a loop of symbolic links; {FIX}"
 
 
 def test_a_huge_file(tmp_path: Path) -> None:

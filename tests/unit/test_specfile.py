@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -239,7 +240,7 @@ BAD: list[tuple[str, bytes, str]] = [
         "alias bomb",
         b"a: &a [x, x, x, x, x, x, x, x, x]\n"
         + b"".join(b"%c: &%c [%s]\n" % (c + 1, c + 1, b", ".join([b"*%c" % c] * 9)) for c in range(97, 117)),
-        "{}:6: aliases stand for more than 100,000 values",
+        "{}:4: aliases stand for 4,630 of 4,670 values, which is too much",
     ),
     ("duplicate key", b"cdiVersion: 0.6.0\nkind: a/b\nkind: a/c\n", "{}:3: kind: stands twice in one map; remove one of them"),
     (
@@ -269,7 +270,7 @@ def test_a_million_devices_are_too_many(tmp_path: Path) -> None:
     with path.open("w") as file:
         file.write(spec_text().replace("containerEdits:", "containerEdits: &e"))
         file.writelines(f"- {{name: g{at},containerEdits: *e}}\n" for at in range(900_000))
-    assert [str(fault) for fault in specfile.read(str(path)).faults] == [f"{path}:25007: aliases stand for more than 100,000 values"]
+    assert [str(fault) for fault in specfile.read(str(path)).faults] == [f"{path}:62507: aliases stand for more than 250,000 values"]
 
 
 def make_socket(path: Path) -> None:
@@ -304,7 +305,8 @@ def test_what_is_no_file_is_not_read(tmp_path: Path, make: Any, message: str) ->
 
 
 def test_a_path_that_is_none() -> None:
-    assert [str(fault) for fault in specfile.read("a\0b").faults] == ["a\\x00b: cannot be read: embedded null byte"]
+    (fault,) = specfile.read("a\0b").faults
+    assert re.fullmatch(r"a\\x00b: cannot be read: (stat: )?embedded null (byte|character in path)", str(fault))
 
 
 def test_a_file_that_nobody_may_read(tmp_path: Path) -> None:
@@ -313,7 +315,7 @@ def test_a_file_that_nobody_may_read(tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
     path.write_text(spec_text())
     path.chmod(0o600)
-    for directory in [tmp_path, *tmp_path.parents[:-2]]:
+    for directory in [tmp_path, *list(tmp_path.parents)[:-2]]:
         directory.chmod(directory.stat().st_mode | 0o011)
     code = (
         "import os, sys; sys.path[:0] = sys.argv[2:]\n"

@@ -99,6 +99,8 @@ def test_many_names_and_files_are_counted(two: list[str], tmp_path: Path) -> Non
     assert "acme.com/gpu=99 and 50 more are not known; " in message
     assert message.count("which may define them, does not load: ") == 3
     assert f"; nor do {two[0]}/acme3.yaml, {two[0]}/acme4.yaml; " in message
+    Path(two[0], "acme4.yaml").unlink()
+    assert f"; nor does {two[0]}/acme3.yaml; " in _message(Registry.discover(two), "acme.com/gpu=0")
 
 
 def test_conflicts_alone(two: list[str], tmp_path: Path) -> None:

@@ -64,6 +64,11 @@ def test_wrong_usage_of_a_command(run: Run, argv: list[str]) -> None:
     assert done.err.startswith(f"usage: cdi-hook {argv[0]} ")
 
 
+@pytest.mark.parametrize("name", ["inject", "explain"])
+def test_only_what_is_missing_is_called_missing(run: Run, name: str) -> None:
+    assert run(name).err.endswith(f"cdi-hook {name}: error: the following arguments are required: CONFIG\n")
+
+
 def test_options_and_names_may_be_mixed(run: Run, host: Path) -> None:
     (host / "config.json").write_text("{}")
     done = run("inject", "config.json", "--spec-dir", host / "specs", "acme.com/gpu=0", "-o", "out.json", "acme.com/gpu=1")
@@ -149,6 +154,24 @@ def test_whoever_closes_the_pipe_hears_nothing() -> None:
     done = subprocess.run(["bash", "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode in (0, 1)
     assert done.stderr == ""
+
+
+CLOSED: list[tuple[str, str, str, int]] = [
+    ("no standard output", "devices >&-", "", 0),
+    ("no standard error: a complaint does not go to standard output", "frobnicate 2>&-", "", 2),
+    ("no standard input", "inject - <&-", "cdi-hook: standard input:1: is not JSON: expecting value (column 1)\n", 1),
+    ("nothing at all", "inject - <&- >&- 2>&-", "", 1),
+    ("a full disk", "settings --page >/dev/full", "cdi-hook: the disk is full\n", 1),
+    ("a full disk for the help", "--help >/dev/full", "cdi-hook: the disk is full\n", 1),
+]
+
+
+@pytest.mark.parametrize(("command", "err", "status"), [row[1:] for row in CLOSED], ids=[row[0] for row in CLOSED])
+def test_streams_that_are_closed_or_full(host: Path, command: str, err: str, status: int) -> None:
+    words = ["sh", "-c", f"exec {sys.executable} -m cdi_hook {command}"]
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(words, cwd=ROOT, env=buffered, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", err)
 
 
 def test_a_locale_without_letters_is_no_obstacle(host: Path) -> None:

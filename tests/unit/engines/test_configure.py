@@ -123,6 +123,10 @@ def test_nothing_is_configured_without_a_wrapper(host: Path, site: Site, command
         (("podman", "--hook", "--set-default"), "--set-default: says nothing to a hook: the engine's own runtime stays"),
         (("crio", "--pod-annotations"), "--pod-annotations: crio has no such choice: only containerd keeps annotations back"),
         (("docker", "--handler", "../x"), '--handler: "../x" is no name for a handler; use letters, digits, -, _ and ., at most 63'),
+        (
+            ("docker", "--handler", "runc"),
+            '--handler: "runc" is a runtime of the engines themselves; choose another name; --set-default makes it the one that is used',
+        ),
     ],
 )
 def test_options_that_do_not_go_together(command: Command, words: tuple[str, ...], message: str) -> None:

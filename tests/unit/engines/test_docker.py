@@ -126,4 +126,6 @@ def test_status_says_how_requests_travel(host: Path, site: Site, configure: Conf
     program(host / "bin/dockerd", 'echo "Docker version 20.10.24+dfsg1, build x"')
     configure("docker")
     status = docker.ENGINE.status(site, Request())
-    assert status.notes == ["passes no annotations on: requests.environment or requests.mounts must be on in the settings"]
+    assert status.notes == [
+        "passes no annotations on: requests come by requests.mounts or requests.environment, as far as the settings turn them on"
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Callable
@@ -44,6 +45,56 @@ def test_several_runs_of_one_handler_are_one_undo(host: Path, configure: Configu
     assert tree(host) == was
 
 
+def edit(path: Path, old: str = "", new: str = "") -> None:
+    """What others do to a file: something unimportant, or a replacement."""
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace(old, new) if old else text.replace("{", "{\n", 1), encoding="utf-8")
+
+
+def docker_runtimes(path: Path) -> tuple[object, list[str]]:
+    values = json.loads(path.read_text(encoding="utf-8"))
+    return values.get("default-runtime"), list(values.get("runtimes", {}))
+
+
+@pytest.mark.parametrize("old", [None, "runc"])
+def test_the_default_from_before_all_runs_comes_back(host: Path, site: Site, configure: Configure, undo: Undo, old: str | None) -> None:
+    """Not the handler itself, which was the default already when the second run came; others have edited the file."""
+    config = write(host, "/etc/docker/daemon.json", json.dumps({"default-runtime": old} if old else {"a": 1}))
+    configure("docker", set_default=True)
+    edit(config, site.wrapper, "/opt/old/cdi-runtime")
+    configure("docker")
+    edit(config)
+    undo("docker")
+    assert docker_runtimes(config) == (old, [])
+
+
+@pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
+def test_a_default_that_is_gone_does_not_come_back(host: Path, configure: Configure, undo: Undo, order: tuple[str, str]) -> None:
+    """The second handler found the first one as the default."""
+    config = write(host, "/etc/docker/daemon.json", '{"default-runtime": "runc"}')
+    for handler in ("a", "b"):
+        configure("docker", handler=handler, set_default=True)
+    edit(config)
+    undo("docker", handler=order[0])
+    assert docker_runtimes(config) == ("b" if order[0] == "a" else "a", [order[1]])
+    undo("docker", handler=order[1])
+    assert docker_runtimes(config) == ("runc", [])
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(("a", "b", "precreate"))), ids="-".join)
+def test_handlers_and_a_hook_in_any_order(host: Path, configure: Configure, undo: Undo, order: tuple[str, ...]) -> None:
+    """The files and the directories from before all of them come back."""
+    for name in ("etc/containers", "var/lib"):
+        (host / name).mkdir(parents=True)
+    was = sorted(host.rglob("*"))
+    options: dict[str, dict[str, str]] = {"a": {"handler": "a"}, "b": {"handler": "b"}, "precreate": {"stage": "precreate"}}
+    for chosen in options.values():
+        configure("podman", **chosen)
+    for name in order:
+        undo("podman", **options[name])
+    assert sorted(host.rglob("*")) == was
+
+
 def test_our_settings_stay_while_another_engine_needs_them(host: Path, configure: Configure, undo: Undo) -> None:
     """The file with the runtime goes with the last one."""
     write(host, CONFIG, PLAIN)
@@ -54,6 +105,23 @@ def test_our_settings_stay_while_another_engine_needs_them(host: Path, configure
     assert (host / "etc/cdi-hook/config.yaml").exists()
     undo("podman")
     assert tree(host) == was
+
+
+def test_a_link_in_the_place_of_the_file(host: Path, configure: Configure, undo: Undo) -> None:
+    """Replacing the link would leave our handler in the file behind it."""
+    config = write(host, "/etc/docker/daemon.json", "{}")
+    configure("docker")
+    real = config.rename(host / "etc/real.json")
+    config.symlink_to(real)
+    was = tree(host)
+    with pytest.raises(EngineError) as caught:
+        undo("docker")
+    assert str(caught.value) == f"{config}: is a symbolic link to {real} now; put the file itself in its place and try again"
+    assert config.is_symlink()
+    assert tree(host) == was
+    real.rename(config)
+    undo("docker")
+    assert config.read_text(encoding="utf-8") == "{}"
 
 
 def test_changed_settings_stay(host: Path, site: Site, configure: Configure, undo: Undo) -> None:

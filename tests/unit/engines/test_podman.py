@@ -50,13 +50,13 @@ def test_lists_of_other_files_are_kept(host: Path, configure: Configure) -> None
 def test_two_handlers_share_the_drop_in(host: Path, configure: Configure, undo: Callable[..., list[str]]) -> None:
     """Taken out in either order, and the second has another real runtime: a link and a settings file of its own."""
     was = tree(host)
-    configure("podman", handler="b", runtime=f"{host}/bin/runc")
-    configure("podman", handler="a", runtime=f"{host}/bin/crun")
+    configure("podman", handler="b")
+    configure("podman", handler="a", runtime=f"{host}/bin/runc")
     text = read(host, DROPIN)
     assert '  a = ["@/bin/cdi-runtime-a"]\n  b = ["@/bin/cdi-runtime"]\n' in text
     assert '"b", "cdi-runtime", "a", "cdi-runtime-a"]' in text
     assert (host / "bin/cdi-runtime-a").readlink() == Path("cdi-runtime")
-    assert read(host, "/etc/cdi-hook/a.yaml").endswith("runtime: @/bin/crun\n")
+    assert read(host, "/etc/cdi-hook/a.yaml").endswith("runtime: @/bin/runc\n")
     undo("podman", handler="b")
     after = read(host, DROPIN)
     assert ("b =" in after, '"a"' in after) == (False, True)

@@ -15,7 +15,6 @@ LAYOUTS = {
     "headers in a multi-line string": "[a]\nb = '''\n[x.y]\nc = 1\n'''\n[x]\nd = 1\n",
     "a multi-line array": "[a]\nb = [\n  [1],\n  [2]\n]\n",
     "an array of tables": "[[a]]\nb = 1\n[[a]]\nb = 2\n[x]\n",
-    "an array of tables below": "[x]\na = 1\n[[x.l]]\nkey = 1\n",
     "dotted keys": "a.b = 1\na.c = 2\nx.y.z = 1\n",
     "tables out of order": "[x.a]\nb = 1\n[c]\n[x.d]\ne = 1\n",
     "quoted names": "[x.\"a.b\".'c d']\ne = 1\n",
@@ -58,6 +57,13 @@ def test_a_layout_that_cannot_be_edited_is_refused(text: str) -> None:
     with pytest.raises(EngineError) as caught:
         tomlfile.add_table(text, ("x", "y", "new"), {"k": 1}, "f")
     assert str(caught.value) == "f: is laid out in a way that cannot be edited safely (inline tables?); add the handler by hand"
+
+
+def test_an_array_of_tables_ends_the_table_before_it() -> None:
+    """It belongs to nobody that is taken out, and a key that is looked for is not looked for in it."""
+    text = "[a]\nk = 1\n\n[[b]]\nk = 2\n"
+    assert tomlfile.remove_table(text, ("a",), "f") == "\n[[b]]\nk = 2\n"
+    assert tomlfile.set_value("[a]\nj = 0\n[[b]]\nk = 2\n", ("a", "k"), 1, "f") == "[a]\nk = 1\nj = 0\n[[b]]\nk = 2\n"
 
 
 def test_removing_what_is_not_there() -> None:

@@ -55,6 +55,14 @@ def test_another_runtime_gets_a_link_and_a_file(host: Path, site: Site) -> None:
     assert (link.path, link.new, link.link) == (f"{host}/bin/cdi-runtime-gpu", b"cdi-runtime", True)
 
 
+def test_a_named_handler_with_a_runtime_comes_first(host: Path, site: Site) -> None:
+    """Its runtime does not become the one of all handlers, which are configured later."""
+    wired = wiring.wire(site, Request(handler="gpu", runtime=f"{host}/bin/crun"), ENGINE)
+    assert [change.path for change in wired.changes] == [f"{host}/etc/cdi-hook/gpu.yaml", f"{host}/bin/cdi-runtime-gpu"]
+    wired = wiring.wire(site, Request(runtime=f"{host}/bin/crun"), ENGINE)
+    assert [change.path for change in wired.changes] == [f"{host}/etc/cdi-hook/config.yaml"]
+
+
 def test_a_handler_with_a_file_gets_the_link(host: Path, site: Site) -> None:
     """Somebody wrote NAME.yaml: the handler is meant to read it."""
     settings(host, f"runtime: {host}/bin/crun\n", "gpu")
@@ -103,7 +111,7 @@ def test_a_file_in_the_place_of_the_link(host: Path, site: Site) -> None:
         wiring.wire(site, Request(handler="gpu", runtime=f"{host}/bin/crun"), ENGINE)
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "..", "-x", "a b", "x" * 64, "config", "a\n"])
+@pytest.mark.parametrize("name", ["", "a/b", "..", "-x", "a b", "x" * 64, "config", "a\n", "runc", "crun", "io.containerd.runc.v2"])
 def test_names_that_no_handler_can_have(name: str) -> None:
     """They become file names and TOML keys."""
     with pytest.raises(CdiError):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cdi_hook.errors import CdiError, KernelError
-from cdi_hook.linux import cgroup, syscalls
+from cdi_hook.linux import cgroup, namespaces, syscalls
 from cdi_hook.linux.cgroup import Cgroups, Mount
 
 OWN = {
@@ -44,6 +44,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     mounts = [Mount("/top", f"{tmp_path}/v1", 1)], [Mount("/", f"{tmp_path}/v2", 1)]
     monkeypatch.setattr(cgroup, "_mounts", lambda: mounts)
     monkeypatch.setattr(syscalls, "filesystem_magic", lambda fd, what: 1)
+    monkeypatch.setattr(namespaces, "own", {"cgroup": "5:devices:/engine\n0::/engine\n"}.get)
     return tmp_path
 
 
@@ -69,6 +70,13 @@ def test_version_2_rules_where_version_1_is_not_mounted(world: Path, monkeypatch
     assert found.version == 2
     assert os.path.samestat(os.fstat(found.directories[0][0]), (world / "v2/top/pod").stat())
     found.close()
+
+
+@pytest.mark.parametrize("text", ["5:devices:/engine\n0::/pod\n", "5:devices:/engine\n"])
+def test_container_in_our_own_cgroup_has_none(world: Path, text: str) -> None:
+    """A rule there would be one of the engine, and stay when the container is gone."""
+    found = find(text)
+    assert (found.version, found.directories) == (0, [])
 
 
 def test_nothing_is_mounted(monkeypatch: pytest.MonkeyPatch) -> None:

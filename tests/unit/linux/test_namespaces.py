@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -97,7 +98,7 @@ def test_child_whose_parent_dies_does_its_last_word(tmp_path: Path) -> None:
 
 
 def test_child_is_stopped_when_the_parent_is_told_to_stop(tmp_path: Path) -> None:
-    """What interrupts the parent's waiting is raised there, and the child is ready for the next word."""
+    """What interrupts the parent's waiting is raised there, after the child has stopped; its last word is all that it does then."""
 
     def carry_out(word: str) -> None:
         (tmp_path / word).touch()
@@ -107,18 +108,20 @@ def test_child_is_stopped_when_the_parent_is_told_to_stop(tmp_path: Path) -> Non
     def stop(number: int, frame: object) -> None:
         raise CdiError("told to stop")
 
-    old = signal.signal(signal.SIGALRM, stop)
-    child = namespaces.Child(lambda: carry_out)
+    old = signal.signal(signal.SIGTERM, stop)
+    child = namespaces.Child(lambda: carry_out, last="after")
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
         started = time.monotonic()
         with pytest.raises(CdiError, match=r"^told to stop$"):
             child.do("wait")
+        with pytest.raises(CdiError, match=r"^was stopped by signal 15$"):
+            child.do("more")
         child.do("after")
         assert time.monotonic() - started < 10
-        assert (tmp_path / "after").exists()
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["after", "wait"]
     finally:
-        signal.signal(signal.SIGALRM, old)
+        signal.signal(signal.SIGTERM, old)
         child.end()
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -47,6 +50,78 @@ def test_leaked_descriptor_is_closed(tmp_path: Path) -> None:
     assert time.monotonic() - started < 10
 
 
+def stopped(number: int, frame: object) -> None:
+    raise CdiError("told to stop")
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """SIGTERM raises, as in the door."""
+    old = signal.signal(signal.SIGTERM, stopped)
+    yield
+    signal.signal(signal.SIGTERM, old)
+
+
+@pytest.mark.usefixtures("told")
+def test_program_ends_when_we_are_told_to_stop(tmp_path: Path) -> None:
+    """With what it has started: all that holds the other end of a pipe is gone."""
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    os.set_blocking(reader, True)
+    path = program(tmp_path / "program", f"exec 5>{tmp_path}/pipe; echo runs >&5; sleep 30; true")
+
+    def stop() -> None:
+        os.read(reader, 9)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=stop)
+    with pytest.raises(CdiError, match=r"^told to stop$"):
+        start_and_run(thread, path)
+    thread.join()
+    assert os.read(reader, 9) == b""
+    os.close(reader)
+
+
+def start_and_run(thread: threading.Thread, path: str) -> None:
+    thread.start()
+    processes.run(path, [], ["PATH=/bin:/usr/bin"], stdin=b"")
+
+
+@pytest.mark.usefixtures("told")
+def test_signal_waits_for_the_end_of_a_block() -> None:
+    """And for that of the outer one; what was to be told is told at once."""
+    done = []
+
+    def work() -> None:
+        with processes.undisturbed() as outer:
+            outer.tell(lambda: done.append("outer"))
+            with processes.undisturbed() as inner:
+                os.kill(os.getpid(), signal.SIGTERM)
+                done.append("goes on")
+                inner.tell(lambda: done.append("inner"))
+            done.append("still")
+
+    with pytest.raises(CdiError, match=r"^told to stop$"):
+        work()
+    assert done == ["goes on", "inner", "outer", "still"]
+    assert signal.getsignal(signal.SIGTERM) is stopped
+
+
+def test_signal_that_is_ignored_stays_so() -> None:
+    old = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with processes.undisturbed() as calm:
+            calm.tell(lambda: pytest.fail("was told"))
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, old)
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 1 << 62])
+def test_time_without_end(tmp_path: Path, seconds: int) -> None:
+    processes.run(program(tmp_path / "program", "exit 0"), [], [], stdin=b"", seconds=seconds)
+
+
 FAILURES = {
     "a status": ("echo one; echo two >&2; exit 7", 0, " ended with exit status 7: two"),
     "a signal": ("kill -9 $$", 0, " was ended by signal 9"),
@@ -64,6 +139,8 @@ def test_failure(tmp_path: Path, script: str, seconds: int, words: str) -> None:
 
 
 def test_cannot_be_run(tmp_path: Path) -> None:
+    with pytest.raises(CdiError, match=r"^/bin/true cannot be run: Invalid argument \(EINVAL\)$"):
+        processes.run("/bin/true", ["true", "a\0b"], [], stdin=b"")
     with pytest.raises(CdiError, match=r"^/nowhere/x cannot be run: does not exist \(ENOENT\)$"):
         processes.run("/nowhere/x", [], [], stdin=b"")
     with pytest.raises(CdiError, match=r"cannot be run: access is refused \(EACCES\)$"):
