@@ -116,7 +116,8 @@ def _check(name: str, key: str) -> None:
     try:
         parse_qualified_name(name)
     except NameSyntaxError as error:
-        raise NameSyntaxError(error.reason, field=_field(key), fix=error.fix) from None
+        fix = "set requests.selectors: true to allow it" if split_selector(name) else error.fix
+        raise NameSyntaxError(error.reason, field=_field(key), fix=fix) from None
 
 
 def _field(key: str) -> str:

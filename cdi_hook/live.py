@@ -310,6 +310,7 @@ def _order(step: MountStep | NodeStep) -> int:
 def _run(job: Job) -> None:
     undo: list[Callable[[], object]] = []
     children: list[namespaces.Child] = []
+    syscalls.adopt_orphans()
     try:
         for step in job.steps:
             with From(step.origin):

@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 
 from cdi_hook import edits, host, ociconfig, specfile
-from cdi_hook.errors import CdiError, ConflictError, FaultsError, NameSyntaxError, os_words
+from cdi_hook.errors import BundleError, CdiError, ConflictError, FaultsError, NameSyntaxError, os_words
 from cdi_hook.index import SUFFIXES
 from cdi_hook.names import quoted, split_device, split_kind, split_selector
 from cdi_hook.settings import DEFAULTS
@@ -38,6 +38,7 @@ _WRITTEN = (".json", ".yaml")
 _MOST_NAMES = 5
 """How many devices a conflict between files lists before it only counts."""
 
+_DEEPEST = 100_000
 _NEW_FILE_MODE = 0o644
 """A spec holds no secret, and engines without root read it too; the reference leaves 0600 behind."""
 
@@ -382,13 +383,15 @@ def _words(error: OSError | ValueError) -> str:
 
 
 def _copy(value: Any) -> Any:
-    """A deep copy of a JSON value, however deep it is nested."""
+    """A deep copy of a JSON value. Raises BundleError when it is nested beyond all measure, as what contains itself is."""
     top = [value]
-    waiting: list[Any] = [top]
+    waiting: list[tuple[Any, int]] = [(top, 0)]
     while waiting:
-        container = waiting.pop()
+        container, depth = waiting.pop()
         for key, member in container.items() if isinstance(container, dict) else enumerate(container):
             if isinstance(member, (dict, list)):
+                if depth > _DEEPEST:
+                    raise BundleError("is nested too deeply")
                 container[key] = member = member.copy()
-                waiting.append(member)
+                waiting.append((member, depth + 1))
     return top[0]

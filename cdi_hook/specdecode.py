@@ -69,6 +69,8 @@ class Decoder:
             self._object(root, "spec", None, spec)
         except _EnoughError:
             return None
+        # Always there, and last, as in the specification.
+        spec["containerEdits"] = spec.pop("containerEdits")
         return spec
 
     def _object(self, node: Node, type_: str, path: Path, found: dict[str, Any]) -> None:

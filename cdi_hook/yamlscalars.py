@@ -104,6 +104,13 @@ def is_timestamp(text: str) -> bool:
     return match[4] is None or (int(match[5]) < 24 and int(match[6]) < 60 and int(match[7]) < 60)
 
 
+def _rounds_to(text: str, short: float) -> bool:
+    try:
+        return bool(unpack("f", pack("f", float(text)))[0] == short)
+    except OverflowError:
+        return False
+
+
 def float_text(value: float) -> str:
     """A float as text, in Go's shortest form for 32 bits, which is what the reference makes of a number where text belongs.
 
@@ -120,7 +127,12 @@ def float_text(value: float) -> str:
         return "+Inf" if short > 0 else "-Inf"
     for precision in range(9):
         text = f"{short:.{precision}e}"
-        if unpack("f", pack("f", float(text)))[0] == short:
+        if _rounds_to(text, short):
+            break
+        # At a power of two the next float above is twice as far as that below, so the next decimal above may do.
+        above = f"{float(text) + short / abs(short) * 10.0 ** (int(text.partition('e')[2]) - precision):.{precision}e}"
+        if _rounds_to(above, short):
+            text = above
             break
     mantissa, _, exponent = text.partition("e")
     power = int(exponent)

@@ -13,7 +13,7 @@ from typing import Any
 
 from cdi_hook import specfile
 from cdi_hook.cli import lookup, output
-from cdi_hook.errors import CdiError, one_line
+from cdi_hook.errors import CdiError, SpecError, one_line
 from cdi_hook.registry import Registry
 
 HELP = "check spec files, and say everything that is wrong with them"
@@ -54,6 +54,8 @@ def _of_file(path: str) -> Verdict:
     if path == lookup.STDIN:
         path = lookup.config_name(path)
         loaded = specfile.parse(sys.stdin.buffer.read(), file=path)
+    elif os.path.isdir(path):
+        return path, [SpecError("is a directory", file=path, fix=f"run cdi-hook validate --spec-dir {path}")], []
     else:
         loaded = specfile.read(path)
     return path, list(loaded.faults), list(loaded.notes)

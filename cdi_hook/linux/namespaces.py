@@ -10,6 +10,7 @@ import errno
 import os
 import select
 import signal
+import time
 
 from cdi_hook import jsonio
 from cdi_hook.errors import CdiError, KernelError, internal
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 KINDS = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
 _BLOCK = 1 << 16
+_PATIENCE = 2
+"""Seconds, for a killed process to end."""
 
 
 class Process:
@@ -194,6 +197,7 @@ class Child:
         words, self._words = os.pipe2(os.O_CLOEXEC)
         self._answers, answers = os.pipe2(os.O_CLOEXEC)
         self._data = b""
+        self._was_killed = False
         self.pid = 0
         try:
             with processes.undisturbed():
@@ -227,6 +231,8 @@ class Child:
         if self.pid > 0:
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
+            if self._was_killed:
+                _reap_orphans()
         for fd in (self._words, self._answers):
             os.close(fd)
 
@@ -240,11 +246,24 @@ class Child:
         while b"\n" not in self._data:
             block = os.read(self._answers, _BLOCK)
             if not block:
+                self._was_killed = True
                 self._data = _packed(failure("read", errno.ECHILD, "the child in the container's namespaces, which was killed"))
                 break
             self._data += block
         line, _, self._data = self._data.partition(b"\n")
         return line
+
+
+def _reap_orphans() -> None:
+    """Take in what a child has left that somebody killed: its program dies with it, and a program in the container's pid namespace that
+    nobody reaps keeps that from ending. What has made itself independent goes to the init process, when we end."""
+    end = time.monotonic() + _PATIENCE
+    try:
+        while time.monotonic() < end:
+            if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                time.sleep(0.01)
+    except ChildProcessError:
+        pass  # There is none, or none any more.
 
 
 class _Life:

@@ -33,6 +33,7 @@ MOVE_MOUNT_T_EMPTY_PATH = 0x40
 MS_PRIVATE = 1 << 18
 MS_REC = 1 << 14
 OPEN_TREE_CLONE = 1
+PR_SET_CHILD_SUBREAPER = 36
 PR_SET_PDEATHSIG = 1
 STATX_ATTR_MOUNT_ROOT = 0x2000
 STATX_MNT_ID = 0x1000
@@ -215,6 +216,11 @@ def chown(fd: int, uid: int, gid: int, *, what: str) -> None:
 def die_with_parent(signal: int) -> None:
     """Get this signal when the parent dies. Lost by a change of credentials, so it comes after setresuid(2)."""
     _checked("prctl", _libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal), 0, 0, 0), "this process")
+
+
+def adopt_orphans() -> None:
+    """Be the parent of every descendant whose own parent has died, instead of the init process."""
+    _checked("prctl", _libc.prctl(PR_SET_CHILD_SUBREAPER, ctypes.c_ulong(1), 0, 0, 0), "this process")
 
 
 def close_from(first: int) -> None:

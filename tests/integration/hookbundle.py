@@ -272,12 +272,14 @@ def forbidding(name: str) -> Iterator[list[str]]:
     if not os.path.ismount(place.parent):
         pytest.skip("no devices hierarchy of cgroup version 1")
     place.mkdir()
-    (place / "devices.deny").write_text("c 10:229 rwm", encoding="ascii")
-    yield ["sh", "-c", f'echo $$ >{place}/cgroup.procs && exec "$@"', "sh"]
-    end = time.monotonic() + 10
-    while place.exists() and time.monotonic() < end:
-        with contextlib.suppress(OSError):  # what was in it is about to end
-            place.rmdir()
+    try:
+        (place / "devices.deny").write_text("c 10:229 rwm", encoding="ascii")
+        yield ["sh", "-c", f'echo $$ >{place}/cgroup.procs && exec "$@"', "sh"]
+    finally:
+        end = time.monotonic() + 10
+        while place.exists() and time.monotonic() < end:
+            with contextlib.suppress(OSError):  # what was in it is about to end
+                place.rmdir()
 
 
 def processes_with(word: str) -> list[int]:

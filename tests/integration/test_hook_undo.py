@@ -171,6 +171,36 @@ def test_killed_half_way_leaves_nothing(runtime: Runtime, stage: str, by: str) -
         assert cgroup_directories(bundle.id) == []
 
 
+@pytest.mark.parametrize("runtime", [Runtime("runc", 2), Runtime("crun", 1)], ids=ids)
+def test_killed_child_does_not_keep_the_container(runtime: Runtime) -> None:
+    """Whoever kills the child of ours that waits for a program in the container's pid namespace (the kernel, out of memory): nobody
+    would reap that program where the host's init does not, and the runtime would wait for the namespace for ever."""
+    with Bundle(runtime) as bundle:
+        edits = everything(bundle)
+        text = f"echo $PPID >{bundle.host}/parent; echo waits >{bundle.host}/waits; exec sleep 1000"
+        edits["hooks"] = [{"hookName": "createContainer", "path": script(bundle, "waiting", text)}]
+        bundle.write_spec(edits)
+        running = bundle.start("echo started")
+        assert running.stdin is not None
+        running.stdin.close()
+        wait_for(bundle.host / "waits")
+        door = door_of(bundle)
+        (child,) = [pid for pid in children_of(door) if children_of(pid)]
+        os.kill(child, signal.SIGKILL)
+        try:
+            assert running.wait(20) != 0
+        finally:
+            running.kill()
+            running.wait()
+        (said,) = bundle.said()
+        assert said.startswith("read on the child in the container's namespaces, which was killed: No child processes (ECHILD)")
+
+
+def children_of(pid: int) -> list[int]:
+    text = Path("/proc", str(pid), "task", str(pid), "children").read_text(encoding="ascii")
+    return [int(word) for word in text.split()]
+
+
 def door_of(bundle: Bundle) -> int:
     """The process of our door, and not a child that it has: the parent of that one is the door."""
     doors = {}

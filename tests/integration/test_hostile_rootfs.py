@@ -426,12 +426,14 @@ def test_container_that_has_left_the_hosts_root() -> None:
         argv = ["unshare", "-m", "--propagation", "private", "sh", "-ec", _PIVOT.format(root=bundle.rootfs)]
         process = subprocess.Popen(argv, stdout=subprocess.PIPE, env=CLEAN)
         assert process.stdout is not None
-        with bundle.safe(), process.stdout:
-            assert process.stdout.readline() == b"made\n"
-            done = bundle.hook(process.pid)
-            points = points_of(process.pid)
-        process.kill()
-        process.wait()
+        try:
+            with bundle.safe(), process.stdout:
+                assert process.stdout.readline() == b"made\n"
+                done = bundle.hook(process.pid)
+                points = points_of(process.pid)
+        finally:
+            process.kill()
+            process.wait()
         reason = "the container has left the host's root already, and every path in it may be its own"
         assert (done.returncode, done.stderr) == (1, f"cdi-hook: {reason}; register the hook for the stage createRuntime\n")
         assert points == []
@@ -445,12 +447,14 @@ def test_wrong_process_keeps_its_cgroup() -> None:
         argv = ["unshare", "-m", "sh", "-c", "echo made; exec sleep 1000"]
         other = subprocess.Popen([*inside, *argv], stdout=subprocess.PIPE, env=CLEAN)
         assert other.stdout is not None
-        with other.stdout:
-            assert other.stdout.readline() == b"made\n"
-            done = bundle.hook(other.pid)
-        look = subprocess.run([*inside, "sh", "-c", ": </dev/fuse"], capture_output=True, text=True, env=CLEAN, check=False)
-        other.kill()
-        other.wait()
+        try:
+            with other.stdout:
+                assert other.stdout.readline() == b"made\n"
+                done = bundle.hook(other.pid)
+            look = subprocess.run([*inside, "sh", "-c", ": </dev/fuse"], capture_output=True, text=True, env=CLEAN, check=False)
+        finally:
+            other.kill()
+            other.wait()
         reason = f"{bundle.rootfs} is not mounted as a root in the container's mount namespace; nothing is put there"
         assert (done.returncode, done.stderr) == (1, f"cdi-hook: {reason}\n")
         assert "Operation not permitted" in look.stderr

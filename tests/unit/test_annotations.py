@@ -41,7 +41,7 @@ def test_selectors_only_where_allowed() -> None:
     with pytest.raises(NameSyntaxError) as caught:
         cdi_annotations.requests(mapping, _BOTH)
     assert str(caught.value) == (
-        'annotations["cdi.k8s.io/a"]: "acme.com/nic=*": device name "*" has "*" in it; use letters, digits, "_", "-", "." and ":"'
+        'annotations["cdi.k8s.io/a"]: "acme.com/nic=*": device name "*" has "*" in it; set requests.selectors: true to allow it'
     )
 
 

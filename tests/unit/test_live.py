@@ -8,7 +8,7 @@ import pytest
 
 from cdi_hook import edits, live, settings
 from cdi_hook.errors import CdiError, KernelError
-from cdi_hook.linux import cgroup, namespaces
+from cdi_hook.linux import cgroup, namespaces, syscalls
 
 ORIGIN = ("/etc/cdi/acme.yaml", "acme.com/gpu=0")
 
@@ -154,6 +154,7 @@ def test_filter_that_nobody_may_read(monkeypatch: pytest.MonkeyPatch) -> None:
     error = KernelError("bpf on the device filter of cgroup /x: the kernel does not allow it (EPERM)", syscall="bpf", errno=1)
     monkeypatch.setattr(cgroup, "find", lambda process, name: Groups(error))
     monkeypatch.setattr(namespaces, "Child", Idle)
+    monkeypatch.setattr(syscalls, "adopt_orphans", lambda: None)
     rule = ("rule", {"allow": True, "type": "c", "major": 10, "minor": 229, "access": "rw"}, ORIGIN)
     with pytest.raises(
         KernelError, match="this kernel does not let the hook read the filter; let the runtime wrapper put the devices into"

@@ -290,6 +290,12 @@ devices:
             at, depth = at[0], depth + 1
         assert depth == 20_000
 
+    def test_a_config_that_contains_itself_is_refused(self, specs: Registry) -> None:
+        config: dict[str, Any] = {}
+        config["linux"] = [config]
+        with pytest.raises(BundleError, match=r"^is nested too deeply$"):
+            specs.inject({"x": config}, ["acme.com/gpu=0"])
+
 
 class TestWrite:
     SPEC: Any = json.loads(

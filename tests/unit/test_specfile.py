@@ -36,6 +36,7 @@ MISSING = "is missing or empty; give the"
 STAGES = "prestart, createRuntime, createContainer, startContainer, poststart, poststop"
 VERSIONS = "0.3.0, 0.4.0, 0.5.0, 0.6.0, 0.7.0, 0.8.0, 1.0.0, 1.1.0"
 SPEC_FIELDS = "cdiVersion, kind, annotations, devices, containerEdits"
+EDIT_FIELDS = "env, deviceNodes, netDevices, hooks, mounts, intelRdt, additionalGids"
 IN_EDITS = "devices[0].containerEdits"
 
 WRONG: list[tuple[str, str, list[str]]] = [
@@ -152,6 +153,22 @@ def test_no_more_faults_are_told_than_anybody_reads() -> None:
     told = faults(with_edits(f"env: [{'x, ' * 1000}]"))
     assert len(told) == yamlio.MOST_FAULTS + 1
     assert told[-1] == "f: may have more faults than these"
+    told = faults(with_edits(f"deviceNodes: [{'{x: 1}, ' * 1000}]"))
+    assert len(told) == yamlio.MOST_FAULTS + 1
+
+
+def test_the_edits_of_the_spec_come_last() -> None:
+    for top in ("", "containerEdits: {env: [B=2]}\n"):
+        spec = specfile.parse((top + with_edits("env: [A=1]")).encode()).spec
+        assert spec is not None
+        assert list(spec) == ["cdiVersion", "kind", "devices", "containerEdits"]
+
+
+def test_a_file_by_any_name_may_be_json() -> None:
+    edits = '{"env": ["A=\\ud83d\\ude00"], "x": 1}'
+    text = '{"cdiVersion": "1.1.0", "kind": "acme.com/gpu", "devices": [{"name": "a", "containerEdits":\n ' + edits + "}]}"
+    for file in ("f.yaml", "f.json"):
+        assert faults(text, file) == [f"{file}:2: devices[0].containerEdits.x: is no field of CDI; known here: {EDIT_FIELDS}"]
 
 
 def test_a_version_that_is_wrong_is_a_fault_of_its_own_kind() -> None:

@@ -114,6 +114,9 @@ def test_timestamps(text: str, is_one: bool) -> None:
         (math.inf, "+Inf"),
         (math.nan, "NaN"),
         (16777217.0, "1.6777216e+07"),
+        (2.0**87, "1.5474251e+26"),
+        (-(2.0**87), "-1.5474251e+26"),
+        (3.4028234663852886e38, "3.4028235e+38"),
     ],
 )
 def test_floats_as_text(number: float, text: str) -> None:

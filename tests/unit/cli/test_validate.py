@@ -29,6 +29,12 @@ def test_all_faults_of_all_files_one_a_line(run: Run, host: Path) -> None:
     )
 
 
+def test_a_directory_is_no_file(run: Run, host: Path) -> None:
+    write_files(host, {"all/a.yaml": spec_text()})
+    done = run("validate", "all")
+    assert (done.status, done.out, done.err) == (1, "", "cdi-hook: all: is a directory; run cdi-hook validate --spec-dir all\n")
+
+
 def test_as_json(run: Run, host: Path) -> None:
     write_files(host, {"a.yaml": BROKEN, "b.yml": spec_text()})
     done = run("validate", "--format", "json", "a.yaml", "b.yml")
