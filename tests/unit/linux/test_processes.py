@@ -71,7 +71,8 @@ def test_program_ends_when_we_are_told_to_stop(tmp_path: Path) -> None:
     path = program(tmp_path / "program", f"exec 5>{tmp_path}/pipe; echo runs >&5; sleep 30; true")
 
     def stop() -> None:
-        os.read(reader, 9)
+        while not os.read(reader, 9):  # nobody has opened the other end yet
+            time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGTERM)
 
     thread = threading.Thread(target=stop)
