@@ -309,7 +309,7 @@ class Podman:
         self.config.write_text(self.base_config(), encoding="utf-8")
 
     def base_config(self) -> str:
-        """runc by default, cgroupfs, no journal, and limits that need no CAP_SYS_RESOURCE."""
+        """runc by default, cgroupfs, no journal, no locks in /dev/shm, and limits that need no CAP_SYS_RESOURCE."""
         return """# containers.conf of a test
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
@@ -318,6 +318,7 @@ default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
 runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
+lock_type = "file"
 """
 
     def argv(self, *argv: str | Path) -> list[str]:
