@@ -1,4 +1,4 @@
-"""``cdi-hook`` and ``python3 -m cdi_hook``: the switchboard. Layer 5.
+"""``cdi-hook`` and ``python3 -m cdi_hook``: the switchboard. Row 8.
 
 Looks at the first argument before anything else is imported: as an OCI hook we are started for every container, as a tool rarely.
 """
@@ -9,17 +9,21 @@ import sys
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Go through the door that the first argument names. ``argv``: without the program's name. Returns the exit status."""
+    """Turn to what the first argument names. ``argv``: without the program's name. Returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
-    door = argv[0] if argv else ""
-    if door == "createRuntime":
-        from cdi_hook import hook
+    name = argv[0] if argv else ""
+    if name == "createRuntime":
+        from cdi_hook.entrypoints import createruntime
 
-        return hook.main(argv)
-    if door == "precreate":
-        from cdi_hook import precreate
+        return createruntime.main(argv)
+    if name == "precreate":
+        from cdi_hook.entrypoints import precreate
 
         return precreate.main(argv)
+    if name == "helper":
+        from cdi_hook.entrypoints import helper
+
+        return helper.main(argv)
     from cdi_hook.cli.main import main as tool
 
     return tool(argv)

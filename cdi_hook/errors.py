@@ -1,7 +1,10 @@
-"""The one family of errors. Layer 0, hot: imports nothing, and leaves to ``faults`` what only cold rooms raise.
+"""Every error that we raise, one family. Row 1, hot: imports nothing.
 
-An error is made low with its reason, gains file and field on the way up, and is printed by the door alone. The subclass says whose
-problem it is; the text is always ``FILE[:LINE]: FIELD: REASON; FIX`` on one line.
+An error is made low with its reason, gains file and field on the way up, and is printed by the entry point alone. The subclass says
+whose problem it is; the text is always ``FILE[:LINE]: FIELD: REASON; FIX`` on one line.
+
+To make a class costs as much at start as to read a file, so the classes that no hot module raises are rows of a table (`_ON_DEMAND`)
+until somebody asks for them by name.
 """
 
 from __future__ import annotations
@@ -10,22 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from cdi_hook.faults import ConflictError as ConflictError
-    from cdi_hook.faults import EngineError as EngineError
-    from cdi_hook.faults import KernelError as KernelError
-    from cdi_hook.faults import UnresolvedError as UnresolvedError
-    from cdi_hook.faults import VersionError as VersionError
-else:
-
-    def __getattr__(name):
-        """The errors of cold rooms, which stand in ``faults``. Import itself asks for ``__path__``."""
-        if name.startswith("_"):
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return _cold_fault(name)
-
-
 _SHOWN = 5
-"""How many faults a door joins into its one line before it only counts."""
+"""How many faults an entry point joins into its one line before it only counts."""
 
 
 class CdiError(Exception):
@@ -37,6 +26,9 @@ class CdiError(Exception):
     >>> str(CdiError("is empty", file="/etc/cdi/a.yaml", line=3, field="kind", fix="write vendor.com/class"))
     '/etc/cdi/a.yaml:3: kind: is empty; write vendor.com/class'
     """
+
+    lines: tuple[str, ...] = ()
+    """What the fix asks to write, for a command line to print below the message."""
 
     def __init__(self, reason: str, *, file: str = "", line: int = 0, field: str = "", fix: str = "") -> None:
         super().__init__(reason)
@@ -91,8 +83,62 @@ class FaultsError(CdiError):
         return self.reason
 
 
+_ON_DEMAND: dict[str, tuple[str, tuple[str, ...], str]] = {
+    "VersionError": ("SpecError", (), "``cdiVersion`` is unknown, or older than the features that the spec uses."),
+    "UnresolvedError": (
+        "CdiError",
+        ("names",),
+        "A request names devices that no spec defines: the caller's problem. ``names``: all of them, in the order of the request.",
+    ),
+    "ConflictError": ("CdiError", (), "Two specs of one directory define one device: the administrator's problem."),
+    "EngineError": ("CdiError", (), "A container engine or its configuration is not as we need it."),
+    "KernelError": ("CdiError", ("syscall", "errno"), "The host's kernel refused. ``syscall``: its name; ``errno``: the number."),
+}
+"""The errors of cold modules, each with its base class, the attributes that it has besides, and its docstring."""
+
+if TYPE_CHECKING:
+    # The same for the type checker; a test holds both to each other.
+    class VersionError(SpecError): ...
+
+    class UnresolvedError(CdiError):
+        names: list[str]
+
+        def __init__(self, reason: str, *, names: list[str], fix: str = "") -> None: ...
+
+    class ConflictError(CdiError): ...
+
+    class EngineError(CdiError): ...
+
+    class KernelError(CdiError):
+        syscall: str
+        errno: int
+
+        def __init__(self, reason: str, *, syscall: str, errno: int, file: str = "", field: str = "", fix: str = "") -> None: ...
+
+else:
+
+    def __getattr__(name):
+        """Make the class that is asked for, once."""
+        if name not in _ON_DEMAND:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        base, attributes, text = _ON_DEMAND[name]
+        body = {"__module__": __name__, "__doc__": text}
+        if attributes:
+            body["__init__"] = _with(globals()[base], attributes)
+        made = globals()[name] = type(name, (globals()[base],), body)
+        return made
+
+    def _with(base, attributes):
+        def __init__(self, reason, **given):
+            values = {key: given.pop(key) for key in attributes}
+            base.__init__(self, reason, **given)
+            self.__dict__.update(values)
+
+        return __init__
+
+
 def join(faults: list[CdiError]) -> str:
-    """The one line that a door prints for several faults."""
+    """The one line that an entry point prints for several faults."""
     text = "; ".join(str(fault) for fault in faults[:_SHOWN])
     rest = len(faults) - _SHOWN
     return f"{text}; and {rest} more" if rest > 0 else text
@@ -127,12 +173,6 @@ def os_words(error: OSError) -> str:
 
 
 def internal(error: BaseException) -> str:
-    """What a door says of an exception that nobody foresaw."""
+    """What an entry point says of an exception that nobody foresaw."""
     words = os_words(error) if isinstance(error, OSError) else str(error)
     return f"internal error, please report it: {type(error).__name__}: {words}"
-
-
-def _cold_fault(name: str) -> object:
-    from cdi_hook import faults
-
-    return getattr(faults, name)

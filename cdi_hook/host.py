@@ -1,6 +1,6 @@
-"""What stands at a path of this host. Layer 1, hot.
+"""What is at a path of this host. Row 1, hot.
 
-The pure rooms (``edits``, ``stale``) are handed these functions and touch no file themselves.
+``cdi/edits`` and ``pipeline/stale`` are handed these functions and touch no file themselves.
 """
 
 from __future__ import annotations
@@ -22,6 +22,14 @@ def node(path: str) -> tuple[str, int, int, int] | None:
     except (OSError, ValueError):
         return None
     return _TYPES.get(stat.st_mode & _S_IFMT, ""), posix.major(stat.st_rdev), posix.minor(stat.st_rdev), stat.st_mode & 0o7777
+
+
+def is_directory(path: str) -> bool:
+    """Whether the path leads to a directory, through whatever links; False for nothing."""
+    try:
+        return posix.stat(path).st_mode & _S_IFMT == 0o040000
+    except (OSError, ValueError):
+        return False
 
 
 def exists(path: str) -> bool:

@@ -1,6 +1,6 @@
-"""Shapes of the data, for mypy alone. Layer 0; never imported at run time.
+"""Shapes of the data, for mypy alone. Row 1; never imported at run time.
 
-CDI: the fields of ``schema.py`` (a test holds them equal). OCI configs stay plain dicts, since unknown fields must survive.
+CDI: the fields of ``cdi/schema`` (a test holds them equal). OCI configs stay plain dicts, since unknown fields must survive.
 """
 
 from __future__ import annotations

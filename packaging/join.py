@@ -1,9 +1,9 @@
-"""Joins the hot rooms of ``cdi_hook`` into one code file, so that the wrapper imports nothing.
+"""Joins the hot modules of ``cdi_hook`` into one code file, so that the wrapper imports nothing.
 
-``join.py --lib DIR --output hot.pyc`` reads ``DIR/cdi_hook/runtime.py`` (or that below ``--source``) and the rooms that it imports at
-module level, transitively, and writes one ``.pyc`` for the interpreter that runs this. ``python3 -I -S hot.pyc SELF ARGS...`` is then
-the wrapper. Docstrings and annotations are left out, since unmarshalling is most of the cost; the rooms stay modules of their own
-under their own names, so that the cold rooms, which are imported from ``DIR`` as ever, find the same classes.
+``join.py --lib DIR --output hot.pyc`` reads ``DIR/cdi_hook/entrypoints/wrapper.py`` (or that below ``--source``) and the modules that it
+imports at module level, transitively, and writes one ``.pyc`` for the interpreter that runs this. ``python3 -I -S hot.pyc SELF ARGS...``
+is then the wrapper. Docstrings and annotations are left out, since unmarshalling is most of the cost; the modules keep their own names,
+so that the cold ones, which are imported from ``DIR`` as ever, find the same classes.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from pathlib import Path
 from types import CodeType
 
 PACKAGE = "cdi_hook"
-DOOR = "runtime"
+ENTRY_POINT = "entrypoints.wrapper"
 
 PROLOGUE = """
 import sys
 import _imp
 import marshal
 from _frozen_importlib import ModuleSpec
-def start(lib, natives, rooms):
+def start(lib, natives, modules):
     for name, origin in natives:
         if name not in sys.modules:
             spec = ModuleSpec(name, None, origin=origin)
@@ -42,27 +42,33 @@ def start(lib, natives, rooms):
     if "gc" in sys.modules:
         sys.modules["gc"].disable()
     sys.path.append(lib)
-    module = type(sys)
-    package = None
-    for name, code in marshal.loads(rooms):
-        room = sys.modules[name] = module(name)
-        room.__package__ = "cdi_hook"
-        if package is None:
-            package = room
-            room.__path__ = [lib + "/cdi_hook"]
+    new = type(sys)
+    packages = []
+    for name, is_package, code in marshal.loads(modules):
+        module = sys.modules[name] = new(name)
+        parent, _, child = name.rpartition(".")
+        if is_package:
+            module.__package__ = name
+            packages.append(module)
         else:
-            setattr(package, name[9:], room)
-        exec(code, room.__dict__)
-    return room.main(sys.argv[1:])
-sys.exit(start("LIB", "NATIVES", "ROOMS"))
+            module.__package__ = parent
+        if parent:
+            setattr(sys.modules[parent], child, module)
+        if code is not None:
+            exec(code, module.__dict__)
+    for package in packages:
+        package.__path__ = [lib + "/" + package.__name__.replace(".", "/")]
+    return module.main(sys.argv[1:])
+sys.exit(start("LIB", "NATIVES", "MODULES"))
 """
 """The only code of the joined file itself. ``natives``: C modules with their files, "" for built-in ones, loaded without the search
-that ``import`` makes (0.25 ms in all); one that has moved is left to ``import``. ``rooms``: names and code in import order, the package
-first and the door last, marshalled on their own so that no garbage is collected meanwhile (0.1 ms; the process is short)."""
+that ``import`` makes (0.25 ms in all); one that has moved is left to ``import``. ``modules``: name, whether it is a package, and code, in
+import order, each package before what is in it and the entry point last, marshalled on their own so that no garbage is collected
+meanwhile (0.1 ms; the process is short). A package learns its ``__path__`` last: with one, ``from`` searches in Python."""
 
 
 class Lean(ast.NodeTransformer):
-    """Takes out what no hot room needs at run time: docstrings, annotations, TYPE_CHECKING blocks and the call of a script."""
+    """Takes out what no hot module needs at run time: docstrings, annotations, TYPE_CHECKING blocks and the call of a script."""
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         if isinstance(node.value, ast.Constant):
@@ -101,45 +107,50 @@ class Lean(ast.NodeTransformer):
         return node
 
 
-def tree(path: Path) -> ast.Module:
-    """The syntax tree of a room's source."""
-    return ast.parse(path.read_bytes(), str(path))
+def tree(source: Path, name: str) -> ast.Module:
+    """The lean syntax tree of a module, ``name`` without the package's own."""
+    path = source_file(source, name)
+    module: ast.Module = Lean().visit(ast.parse(path.read_bytes(), str(path)))
+    return module
 
 
-def imports(module: ast.Module) -> list[str]:
-    """The rooms that a room imports at module level, in order, TYPE_CHECKING blocks left out."""
+def source_file(source: Path, name: str) -> Path:
+    """The file of a module or package below the package's directory."""
+    place = source / name.replace(".", "/")
+    return place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+
+
+def imports(source: Path, name: str) -> list[str]:
+    """The modules of ours that a module imports at its top, in order, TYPE_CHECKING blocks left out."""
     found = []
-    for node in ast.iter_child_nodes(Lean().visit(module)):
-        if isinstance(node, ast.ImportFrom):
-            base = "." * node.level + (node.module or "")
-            if base in (PACKAGE, "."):
-                found += [name.name for name in node.names]
-            elif base.startswith((PACKAGE + ".", ".")):
-                found.append(base.replace(PACKAGE + ".", "", 1).lstrip("."))
-        elif isinstance(node, ast.Import):
-            found += [name.name[len(PACKAGE) + 1 :] for name in node.names if name.name.startswith(PACKAGE + ".")]
+    for node in ast.iter_child_nodes(tree(source, name)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == PACKAGE:
+            base = (node.module or "").partition(".")[2]
+            if (source / base.replace(".", "/")).is_dir():
+                found += [f"{base}.{alias.name}".lstrip(".") for alias in node.names]
+            else:
+                found.append(base)
     return found
 
 
-def rooms(source: Path) -> list[str]:
-    """The hot rooms in import order: what the door needs, each behind everything that it needs itself."""
+def modules(source: Path) -> list[str]:
+    """The hot modules in import order: what the entry point needs, each behind everything that it needs itself."""
     order: list[str] = []
 
     def enter(name: str) -> None:
         if name not in order:
-            for other in imports(tree(source / f"{name}.py")):
+            for other in imports(source, name):
                 enter(other)
-            if name not in order:
-                order.append(name)
+            order.append(name)
 
-    enter(DOOR)
+    enter(ENTRY_POINT)
     return order
 
 
 def code(source: Path, name: str) -> CodeType:
-    """A room's lean code. Its file name is short: no hot room uses ``__file__``."""
-    module = ast.fix_missing_locations(Lean().visit(tree(source / f"{name}.py")))
-    return bare(compile(module, f"{PACKAGE}/{name}.py", "exec", dont_inherit=True))
+    """A module's lean code. Its file name is short: no hot module uses ``__file__``."""
+    place = source_file(source, name).relative_to(source)
+    return bare(compile(ast.fix_missing_locations(tree(source, name)), f"{PACKAGE}/{place}", "exec", dont_inherit=True))
 
 
 def bare(found: CodeType) -> CodeType:
@@ -150,13 +161,13 @@ def bare(found: CodeType) -> CodeType:
 
 
 def natives(source: Path) -> list[tuple[str, str]]:
-    """The C modules that the hot rooms import at module level, with the file of each ("": built in)."""
+    """The C modules that the hot modules import at their top, with the file of each ("": built in)."""
     names: list[str] = []
-    for room in rooms(source):
-        for node in ast.iter_child_nodes(Lean().visit(tree(source / f"{room}.py"))):
+    for module in modules(source):
+        for node in ast.iter_child_nodes(tree(source, module)):
             if isinstance(node, ast.Import):
                 names += [name.name for name in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            elif isinstance(node, ast.ImportFrom):
                 names.append(node.module or "")
             elif isinstance(node, ast.Try):  # jsonio's, which can do without
                 names += [name.module or "" for name in node.body if isinstance(name, ast.ImportFrom)]
@@ -171,10 +182,13 @@ def natives(source: Path) -> list[tuple[str, str]]:
 
 
 def joined(source: Path, lib: str) -> bytes:
-    """The bytes of the joined ``.pyc``; ``lib``: the absolute directory from which cold rooms and libraries are imported."""
-    found = [(PACKAGE, code(source, "__init__"))]
-    found += [(f"{PACKAGE}.{name}", code(source, name)) for name in rooms(source)]
-    constants = {"LIB": lib, "NATIVES": (("gc", ""), *natives(source)), "ROOMS": marshal.dumps(tuple(found))}
+    """The bytes of the joined ``.pyc``; ``lib``: the absolute directory from which cold modules and libraries are imported."""
+    hot = modules(source)
+    packages = dict.fromkeys(name.rpartition(".")[0] for name in hot if "." in name)
+    found: list[tuple[str, bool, CodeType | None]] = [(PACKAGE, True, code(source, ""))]
+    found += [(f"{PACKAGE}.{name}", True, None) for name in packages]
+    found += [(f"{PACKAGE}.{name}", False, code(source, name)) for name in hot]
+    constants = {"LIB": lib, "NATIVES": (("gc", ""), *natives(source)), "MODULES": marshal.dumps(tuple(found))}
     main = compile(PROLOGUE, "cdi-runtime", "exec", dont_inherit=True)
     main = main.replace(co_consts=tuple(constants.get(value, value) if isinstance(value, str) else value for value in main.co_consts))
     return importlib.util.MAGIC_NUMBER + bytes(12) + marshal.dumps(main)
@@ -186,12 +200,12 @@ def main() -> int:
     parser.add_argument("--lib", required=True, help="the directory that holds cdi_hook, absolute")
     parser.add_argument("--source", help="where cdi_hook lies now, if not there yet")
     parser.add_argument("--output", required=True, help="the file to write")
-    parser.add_argument("--list", action="store_true", help="print the joined rooms")
+    parser.add_argument("--list", action="store_true", help="print the joined modules")
     args = parser.parse_args()
     source = Path(args.source or args.lib) / PACKAGE
     Path(args.output).write_bytes(joined(source, args.lib))
     if args.list:
-        print(*rooms(source), sep="\n")
+        print(*modules(source), sep="\n")
     return 0
 
 

@@ -1,7 +1,7 @@
-"""Makes the launcher ``cdi-runtime`` from its template and the option rows of ``cdi_hook.ociargs``, and the script ``cdi-hook``.
+"""Makes the launcher ``cdi-runtime`` from its template and the option rows of ``cdi_hook.oci.arguments``, and the script ``cdi-hook``.
 
 Used by ``install.sh`` and by packages: ``launcher.py --python /usr/bin/python3 --hot /usr/local/lib/cdi-hook/0.1.0-1/hot.pyc``.
-The launcher knows fewer spellings than ``ociargs``: names in full with two dashes, and the letter of ``--bundle``.
+The launcher knows fewer spellings than ``arguments``: names in full with two dashes, and the letter of ``--bundle``.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from cdi_hook import ociargs  # noqa: E402  # from the tree that this file lies in
-from cdi_hook.settings import DEFAULTS  # noqa: E402
+from cdi_hook.oci import arguments  # noqa: E402  # from the tree that this file lies in
+from cdi_hook.settings.values import DEFAULTS  # noqa: E402
 
 SHEBANG = 120
 """The kernel reads 127 bytes of a ``#!`` line (before Linux 5.1)."""
 LETTERS = {"runc": "r", "crun": "c", "youki": "y"}
 PROGRAMS = {"runc": "runc", "crun | krun": "crun", "youki": "youki"}
-"""The names of programs that ``ociargs.family`` knows without following a link, and their families."""
+"""The names of programs that ``arguments.family`` knows without following a link, and their families."""
 
 
 def render(python: str, hot: str, *, etc: str = "/etc/cdi-hook", grep: str = "/usr/bin/grep") -> str:
@@ -66,12 +66,12 @@ def options(where: str) -> tuple[dict[str, str], dict[str, str]]:
     """
     takes: dict[str, str] = {}
     flags: dict[str, str] = {}
-    for family, rows in ociargs.FAMILIES.items():
+    for family, rows in arguments.FAMILIES.items():
         for at, found in enumerate((takes, flags)):
             names = rows[where][at].split()
             assert where != "create" or set(names) <= set(rows["run"][at].split()), f"{family}: create knows an option that run does not"
             for name in names:
-                if len(name) > 1 and name not in ociargs.HELP:
+                if len(name) > 1 and name not in arguments.HELP:
                     found[name] = found.get(name, "") + LETTERS[family]
     return {name: klass(letters) for name, letters in takes.items()}, {name: klass(letters) for name, letters in flags.items()}
 

@@ -1,4 +1,4 @@
-"""``cdi-hook completions SHELL``: a script that completes our commands. Layer 5, cold."""
+"""``cdi-hook completions SHELL``: a script that completes our commands. Row 7, cold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``cdi-hook configure ENGINE``: plug the wrapper into a container engine, and take it out again. Layer 5, cold."""
+"""``cdi-hook configure ENGINE``: plug the wrapper into a container engine, and take it out again. Row 7, cold."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import shutil
 import sys
 
 import cdi_hook
-from cdi_hook import engines, settings
+from cdi_hook import engines
 from cdi_hook.engines import journal, wiring
 from cdi_hook.engines.base import WRAPPER, Change, Engine, Plan, Request, Site, check_handler
 from cdi_hook.errors import CdiError, EngineError
+from cdi_hook.settings import values
 
 HELP = "plug cdi-runtime into a container engine (--undo: take it out)"
 
@@ -90,7 +91,7 @@ def make_site(wrapper: str = "", *, broken_settings: bool = False) -> Site:
     home = os.environ.get("HOME") or pwd.getpwuid(uid).pw_dir
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     file = os.path.abspath(environ.get("CDI_HOOK_CONFIG") or Site.settings)
-    values, fault = settings.read(file, False)
+    ours, fault = values.read(file, False)
     if fault is not None and not broken_settings:
         raise fault
     state = os.path.join(environ.get("XDG_STATE_HOME") or os.path.join(home, ".local/state"), "cdi-hook") if uid else Site.state
@@ -101,7 +102,7 @@ def make_site(wrapper: str = "", *, broken_settings: bool = False) -> Site:
         path=environ.get("PATH") or _DAEMON_PATH,
         uid=uid,
         home=home,
-        prefixes=tuple(values["requests.annotations"]),
+        prefixes=tuple(ours["requests.annotations"]),
         hooks=os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(cdi_hook.__file__))), "hooks.d"),
         environ=environ,
     )

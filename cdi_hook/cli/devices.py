@@ -1,12 +1,12 @@
-"""``cdi-hook devices``: which devices there are, and which are unusable and why. Layer 5, cold."""
+"""``cdi-hook devices``: which devices there are, and which are unusable and why. Row 7, cold."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any
 
+from cdi_hook.cdi.registry import Registry
 from cdi_hook.cli import lookup, output
-from cdi_hook.registry import Registry
 
 HELP = "list the devices that specs define, unusable ones with the reason"
 

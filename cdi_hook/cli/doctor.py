@@ -1,13 +1,17 @@
-"""``cdi-hook doctor``: one page about this host. Layer 5, cold."""
+"""``cdi-hook doctor``: one page about this host. Row 7, cold."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from typing import Any
 
-from cdi_hook import doctor, engines
+from cdi_hook import engines
 from cdi_hook.cli.configure import make_site
+from cdi_hook.diagnostics import doctor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cdi_hook.diagnostics.reports import EngineReport, Examination
 
 HELP = "examine the whole chain: engines, handlers, runtime, settings, specs, hooks"
 
@@ -40,7 +44,7 @@ def _config(text: str) -> tuple[str, str]:
     return name, file
 
 
-def page(report: dict[str, Any]) -> str:
+def page(report: Examination) -> str:
     """The report as text, problems last: they are what stays on the screen."""
     lines = [line for engine in report["engines"] for line in _engine(engine)]
     runtime, specs, host = report["runtime"], report["specs"], report["host"]
@@ -66,7 +70,7 @@ def page(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _engine(engine: dict[str, Any]) -> list[str]:
+def _engine(engine: EngineReport) -> list[str]:
     if not engine["program"] and not engine["handlers"]:
         return _row(engine["engine"], "not installed")
     lines = _row(engine["engine"], f"{engine['version'] or 'version unknown'}, {engine['config']}")

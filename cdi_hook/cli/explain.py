@@ -1,21 +1,22 @@
-"""``cdi-hook explain``: what the wrapper would do to a container, and why. Layer 5, cold."""
+"""``cdi-hook explain``: what the wrapper would do to a container, and why. Row 7, cold."""
 
 from __future__ import annotations
 
 import argparse
+import collections
 import os
 
-from cdi_hook import explain
+from cdi_hook.cdi.names import parse_qualified_name
+from cdi_hook.cdi.registry import Registry
 from cdi_hook.cli import lookup, output
+from cdi_hook.diagnostics import explain
 from cdi_hook.errors import NameSyntaxError, RuntimeNotFoundError
-from cdi_hook.names import parse_qualified_name
-from cdi_hook.registry import Registry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cdi_hook.explain import Report
+    from cdi_hook.diagnostics.reports import Access, Asked, Edit, Explanation
 
 HELP = "show what cdi-runtime would do to a container, and why"
 
@@ -28,6 +29,8 @@ _VERDICTS = {
     "refused": ("The container does not start", "red"),
 }
 _INDENT = " " * 11
+_FEW = 3
+"""Arguments of a hook, and repeated requests, that are shown; more are counted."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output.add_format(parser, ("text", "json"))
     parser.add_argument("--runtime", default="", metavar="PATH", help="the real runtime (default: the one that cdi-runtime finds)")
     parser.add_argument("--no-diff", action="store_true", help="leave out the diff of the config")
+    parser.add_argument("--full", action="store_true", help="fold nothing: every argument, note and broken file")
     parser.add_argument(
         "config",
         metavar="CONFIG",
@@ -60,13 +64,13 @@ def run(args: argparse.Namespace) -> int:
         runtime, family = lookup.runtime(ours, args.runtime)
     except RuntimeNotFoundError:
         runtime = family = ""
-    report = explain.explain(config, ours, names=names, file=file, runtime=runtime, family=family, pretty=output.pretty)
-    if args.no_diff:
-        report["diff"] = ""
+    report = explain.explain(
+        config, ours, names=names, file=file, runtime=runtime, family=family, pretty=None if args.no_diff else output.pretty
+    )
     if args.format == "json":
         output.show(report, "json")
     else:
-        for line in page(report):
+        for line in page(report, full=args.full):
             print(line)
     return 1 if report["verdict"] == "refused" else 0
 
@@ -82,8 +86,10 @@ def is_device(text: str) -> bool:
     return True
 
 
-def page(report: Report) -> Iterator[str]:
-    """The report as lines of text, the verdict before the diff."""
+def page(report: Explanation, *, full: bool = False) -> Iterator[str]:
+    """The report as lines of text, the verdict first and once more before the diff. ``full``: fold nothing."""
+    yield from _verdict(report)
+    yield ""
     runtime = report["runtime"]
     yield from _row("config", report["config"] or "empty")
     yield from _row("runtime", f"{runtime['path']} ({runtime['version'] or 'unknown version'})" if runtime["path"] else "none is found")
@@ -91,21 +97,32 @@ def page(report: Report) -> Iterator[str]:
         files = directory["files"]
         there = f"{files} spec{'' if files == 1 else 's'}" if directory["exists"] else "not there"
         yield from _row("" if at else "specs", f"{directory['path']} ({there})")
-    for text in report["broken"]:
-        yield from _row("broken", text, "red")
+    if full or len(report["broken"]) < 2:
+        for text in report["broken"]:
+            yield from _row("broken", text, "red")
+    else:
+        yield from _row("broken", f"{len(report['broken'])} faults in other files; cdi-hook validate tells them, and so does --full", "red")
     if report["requests"]:
         yield from _heading("Requested")
+        again = [request for request in report["requests"] if request["repeated"]]
+        folded = len(again) > _FEW and not full
         for request in report["requests"]:
-            yield from _request(request)
+            if not (folded and request["repeated"]):
+                yield from _request(request)
+        if folded:
+            yield from _line("-", f"{len(again)} more requests for these: each counts once")
     if report["edits"]:
         yield from _heading("Edits, in the order in which they are made")
-        yield from _edits(report["edits"])
+        yield from _edits(report["edits"], full)
     for entry in report["dropped"]:
         doubt = "would drop it in silence" if entry["supported"] is False else "may drop it in silence: nobody can tell"
         yield from _line("!", f"{entry['what']}: this runtime {doubt}; it needs {entry['needs']}", "red")
     if report["access"]:
         yield from _access(report["access"])
+    yield ""
     yield from _verdict(report)
+    if report["diff"]:
+        yield ""
     for line in report["diff"].splitlines():
         style = "bold" if line.startswith(("---", "+++")) else {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "")
         yield output.paint(line, style)
@@ -131,7 +148,7 @@ def _note(text: str, style: str = "") -> Iterator[str]:
         yield output.paint(line, style)
 
 
-def _request(request: Report) -> Iterator[str]:
+def _request(request: Asked) -> Iterator[str]:
     again = ", once more: it counts once" if request["repeated"] else ""
     yield from _line("-" if request["repeated"] else "!" if request["reason"] else "+", f"{request['name']}  by {request['from']}{again}")
     if request["repeated"]:
@@ -145,16 +162,18 @@ def _request(request: Report) -> Iterator[str]:
         yield from _note(f"{name}{device['file']}:{device['line']}{wins}")
 
 
-def _edits(entries: list[Report]) -> Iterator[str]:
+def _edits(entries: list[Edit], full: bool) -> Iterator[str]:
+    notes = collections.Counter(entry["hardened"] for entry in entries if entry["hardened"])
+    often = {note for note, count in notes.items() if count > 1 and not full}
     files = {entry["file"] for entry in entries}
     short = len({os.path.basename(file) for file in files}) == len(files)
     at = 0
     while at < len(entries):
         entry = entries[at]
         at += 1
-        text = entry["edit"]
-        rule = entries[at] if at < len(entries) else {}
-        if entry["kind"] == "node" and rule.get("kind") == "rule" and _state(rule) == _state(entry):
+        text = entry["edit"] if full else _folded(entry)
+        rule = entries[at] if at < len(entries) else None
+        if rule is not None and (entry["kind"], rule["kind"]) == ("node", "rule") and _state(rule) == _state(entry):
             # A node and the cgroup rule that comes with it are one thing to whoever reads this.
             text += f", cgroup {rule['edit'].rpartition(' ')[2]}"
             at += 1
@@ -164,14 +183,29 @@ def _edits(entries: list[Report]) -> Iterator[str]:
         file = os.path.basename(entry["file"]) if short else entry["file"]
         yield from _note(f"{file}:{entry['line']} {entry['field']}", "dim")
         for note, of_note in _notes(entry):
-            yield from _note(note, of_note)
+            if note not in often:
+                yield from _note(note, of_note)
+    for note in sorted(often):
+        kinds = {entry["kind"] for entry in entries if entry["hardened"] == note}
+        yield from _line("*", f"{notes[note]} {kinds.pop() if len(kinds) == 1 else 'edit'}s: each {note}", "yellow")
 
 
-def _state(entry: Report) -> tuple[str, str, str, str]:
+def _folded(entry: Edit) -> str:
+    """An edit in a few words, of a hook no more than its first arguments."""
+    if entry["kind"] != "hook" or not isinstance(entry["value"], list):
+        return entry["edit"]
+    stage, hook = entry["value"]
+    args = hook.get("args", ())[1:]
+    if len(args) <= _FEW:
+        return entry["edit"]
+    return " ".join([stage, hook["path"], *args[:_FEW], f"… and {len(args) - _FEW} more arguments"])
+
+
+def _state(entry: Edit) -> tuple[str, str, str, str]:
     return entry["file"], entry["device"], entry["field"], entry["state"]
 
 
-def _notes(entry: Report) -> Iterator[tuple[str, str]]:
+def _notes(entry: Edit) -> Iterator[tuple[str, str]]:
     if entry["state"] in _WORDS:
         yield _WORDS[entry["state"]], ""
     if entry["replaces"] is not None and entry["state"] == "applied":
@@ -193,7 +227,7 @@ def replaced(kind: str, value: object) -> str:
     return output.compact(value)
 
 
-def _access(entries: list[Report]) -> Iterator[str]:
+def _access(entries: list[Access]) -> Iterator[str]:
     groups = ", ".join(str(group) for group in entries[0]["groups"])
     yield from _heading(f"Can the container's user {entries[0]['user']}{f' (groups {groups})' if groups else ''} open them?")
     for entry in entries:
@@ -205,16 +239,13 @@ def _access(entries: list[Report]) -> Iterator[str]:
         yield from _line("+" if whole else "!", f"{text}; {entry['fix']}" if entry["fix"] else text, "" if whole else "red")
 
 
-def _verdict(report: Report) -> Iterator[str]:
+def _verdict(report: Explanation) -> Iterator[str]:
     words, style = _VERDICTS[report["verdict"]]
     # A rule comes with its node.
     edits = sum(entry["state"] == "applied" and entry["kind"] != "rule" for entry in report["edits"])
     tail = f", with {edits} edit{'' if edits == 1 else 's'}." if report["verdict"] == "edited" else ":" if report["reasons"] else "."
-    yield ""
     yield output.paint(f"{words}{tail}", style)
     for text in report["reasons"]:
         yield from _line(" ", text)
     for text in report["warnings"]:
         yield from _line("!", f"warning: {text}", "yellow")
-    if report["diff"]:
-        yield ""

@@ -1,14 +1,15 @@
-"""``cdi-hook index``: the index that spares the wrapper reading the specs. Layer 5, cold."""
+"""``cdi-hook index``: the index that spares the wrapper reading the specs. Row 7, cold."""
 
 from __future__ import annotations
 
 import argparse
 import time
 
-from cdi_hook import index
+from cdi_hook import memory
+from cdi_hook.cdi import index
+from cdi_hook.cdi.indexwriter import refresh
+from cdi_hook.cdi.registry import Registry
 from cdi_hook.cli import lookup, output
-from cdi_hook.indexwriter import refresh
-from cdi_hook.registry import Registry
 
 HELP = "tell whether the index of the specs is fresh (--rebuild: make it so)"
 
@@ -26,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Tell, check or rebuild. Exit status 0: there is a fresh index now; 1: there is none; 3: the directories cannot be read."""
-    dirs = args.spec_dir or lookup.our_settings(args)["specDirs"]
+    dirs = lookup.spec_dirs(args)
     if index.signature(dirs) is None:
         output.complain(f"{', '.join(dirs)}: cannot be read, so there can be no index; cdi-hook specs says why")
         return 3
@@ -47,7 +48,7 @@ def _rebuild(dirs: list[str]) -> int:
             print(f"{len(registry.devices())} devices of {len(registry.specs)} files are indexed")
             return 0
         if time.monotonic() > deadline:
-            reason = f"the index cannot be written to {index.home_directory()}, or the specs change all the time"
+            reason = f"the index cannot be written to {memory.home_directory()}, or the specs change all the time"
             output.complain(f"{reason}; requests read the specs instead")
             return 1
         time.sleep(0.1)

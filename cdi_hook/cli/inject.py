@@ -1,22 +1,24 @@
-"""``cdi-hook inject``: an OCI config with its CDI devices in it. Layer 5, cold."""
+"""``cdi-hook inject``: an OCI config with its CDI devices in it. Row 7, cold."""
 
 from __future__ import annotations
 
 import argparse
 
-from cdi_hook import explain, jsonio, ociconfig, pipeline
-from cdi_hook.annotations import parse_annotations
+from cdi_hook.cdi.annotations import parse_annotations
+from cdi_hook.cdi.registry import Registry
 from cdi_hook.cli import lookup, output
+from cdi_hook.diagnostics import explain
 from cdi_hook.errors import BundleError, NameSyntaxError, RuntimeNotFoundError
-from cdi_hook.registry import Registry
-from cdi_hook.settings import DEFAULTS
+from cdi_hook.oci import config as oci_config
+from cdi_hook.oci import jsonio
+from cdi_hook.pipeline import plan
 
 HELP = "edit an OCI config for CDI devices and print it"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``inject``."""
-    lookup.add_spec_dirs(parser, f"{' '.join(DEFAULTS['specDirs'])}; with --as-wrapper those of the settings")
+    lookup.add_spec_dirs(parser)
     parser.add_argument(
         "--as-wrapper",
         action="store_true",
@@ -65,11 +67,11 @@ def deliver(args: argparse.Namespace, data: bytes, edited: bytes) -> None:
 
 
 def pure(data: bytes, args: argparse.Namespace) -> bytes:
-    """The reference's result to the letter; settings play no part."""
-    registry = Registry.discover(args.spec_dir)
+    """The reference's result to the letter; of the settings only the spec directories count."""
+    registry = Registry.discover(lookup.spec_dirs(args))
     try:
         config = jsonio.loads(data)
-        ociconfig.check(config)
+        oci_config.check(config)
         names = lookup.expand(registry, args.device) if args.device else parse_annotations((config or {}).get("annotations"))[1]
         return f"{jsonio.dumps(registry.inject(config, names))}\n".encode()
     except (BundleError, NameSyntaxError) as error:
@@ -89,11 +91,11 @@ def as_wrapper(data: bytes, args: argparse.Namespace) -> bytes:
         output.complain(f"{error}; so what the runtime would drop is not looked at")
         runtime = family = ""
     if not args.device:
-        edited, _ = pipeline.edit(data, ours, file=name, runtime=runtime, family=family)
+        edited, _ = plan.edit(data, ours, file=name, runtime=runtime, family=family)
         return data if edited is None else edited
     config = lookup.parse_config(data, args.config)
     asking, settings = explain.asking(config, ours, lookup.checked(Registry.discover(ours["specDirs"]), args.device))
-    found = pipeline.plan(asking, settings, file=name, runtime=runtime, family=family)
-    if found is None or not pipeline.apply(config, found, ours, file=name):
+    found = plan.make(asking, settings, file=name, runtime=runtime, family=family)
+    if found is None or not plan.apply(config, found, ours, file=name):
         return data
     return jsonio.dumps(config).encode()

@@ -1,4 +1,4 @@
-"""What most commands begin with: our settings, the spec directories, names and globs, the config. Layer 5, cold."""
+"""What most commands begin with: our settings, the spec directories, names and globs, the config. Row 7, cold."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import os
 import shutil
 import sys
 
-from cdi_hook import jsonio, ociargs, settings
+from cdi_hook.cdi.names import parse_qualified_name
+from cdi_hook.cdi.registry import Registry
 from cdi_hook.cli import output
 from cdi_hook.errors import BundleError, os_words
-from cdi_hook.names import parse_qualified_name
-from cdi_hook.registry import Registry
+from cdi_hook.oci import arguments, jsonio
+from cdi_hook.settings import values
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def add_spec_dirs(parser: ArgumentParser, default: str = "those of the settings"
 
 def our_settings(args: Namespace) -> Settings:
     """The settings as the wrapper has them, but with the directories of ``--spec-dir``, if any. Raises CdiError when they are broken."""
-    ours, fault = settings.read(*settings.locate("cdi-hook", os.environb))
+    ours, fault = values.read(*values.locate("cdi-hook", os.environb))
     if fault is not None:
         raise fault
     if args.spec_dir:
@@ -44,9 +45,15 @@ def our_settings(args: Namespace) -> Settings:
     return ours
 
 
+def spec_dirs(args: Namespace) -> list[str]:
+    """The spec directories: those of ``--spec-dir``, else those of the settings. Raises CdiError when the settings are broken."""
+    found: list[str] = args.spec_dir or our_settings(args)["specDirs"]
+    return found
+
+
 def registry(args: Namespace) -> Registry:
     """The specs in these directories. What is wrong with files is said on standard error, one line each, and hides no other file."""
-    found = Registry.discover(args.spec_dir or our_settings(args)["specDirs"])
+    found = Registry.discover(spec_dirs(args))
     for faults in found.errors.values():
         for fault in faults:
             output.complain(str(fault))
@@ -126,8 +133,8 @@ def runtime(ours: Settings, named: str = "") -> tuple[str, str]:
 
     Raises RuntimeNotFoundError.
     """
-    path = named or settings.find_runtime(ours, wrapper(), os.environb)
-    return path, ociargs.family(path)
+    path = named or values.find_runtime(ours, wrapper(), os.environb)
+    return path, arguments.family(path)
 
 
 def wrapper() -> str:

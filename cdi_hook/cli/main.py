@@ -1,4 +1,4 @@
-"""``cdi-hook COMMAND …``: the table of commands, and what every command has in common. Layer 5, cold.
+"""``cdi-hook COMMAND …``: the table of commands, and what every command has in common. Row 7, cold.
 
 A command is a module of this package with ``HELP``, ``add_arguments(parser)`` and ``run(args) -> int``, and a row in `COMMANDS`. Only the
 module that is asked for is imported.
@@ -45,11 +45,12 @@ COMMANDS = (
 )
 """Every command, in the order in which the help lists them; each is a module of this package."""
 
-DOORS = {
+ENTRY_POINTS = {
     "createRuntime": "be the OCI hook createRuntime: the container's state on stdin",
+    "helper": "be a createContainer hook that a spec names: create-symlinks, update-ldcache, chmod",
     "precreate": "be podman's precreate filter: the OCI config on stdin and stdout",
 }
-"""What ``__main__`` turns to other doors before it comes to us; here for the help alone."""
+"""What ``__main__`` sends elsewhere before it comes to us; here for the help alone."""
 
 _INTERRUPTED = 130
 
@@ -68,6 +69,8 @@ def main(argv: list[str]) -> int:
     except CdiError as error:
         for fault in error.faults if isinstance(error, FaultsError) else [error]:
             output.complain(str(fault))
+            for line in fault.lines:
+                print(line, file=sys.stderr)
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
@@ -151,7 +154,7 @@ def whole_parser() -> argparse.ArgumentParser:
         if module is not None:
             one = commands.add_parser(name, help=module.HELP, description=_sentence(module), allow_abbrev=False)
             module.add_arguments(one)
-    for name, words in DOORS.items():
+    for name, words in ENTRY_POINTS.items():
         commands.add_parser(name, help=words, description=words)
     return parser
 
@@ -167,7 +170,7 @@ def _unknown(name: str) -> int:
     elif name.startswith("-"):
         output.complain(f"no option {name} before the command; {PROGRAM} --help shows them")
     else:
-        near = difflib.get_close_matches(name, [*COMMANDS, *DOORS], n=1)
+        near = difflib.get_close_matches(name, [*COMMANDS, *ENTRY_POINTS], n=1)
         hint = f"do you mean {near[0]}? " if near else ""
         output.complain(f"no command {one_line(name)}; {hint}{PROGRAM} --help lists them")
     return 2
@@ -176,9 +179,10 @@ def _unknown(name: str) -> int:
 def _report_bug(error: Exception) -> None:
     """One line for the user; the traceback for whoever has set ``log.level: debug``, into the log or, without one, below."""
     output.complain(f"internal error, please report it: {type(error).__name__}: {error}")
-    from cdi_hook import log, settings
+    from cdi_hook.audit import log
+    from cdi_hook.settings import values
 
-    ours, _ = settings.read(*settings.locate(PROGRAM, os.environb))
+    ours, _ = values.read(*values.locate(PROGRAM, os.environb))
     log.setup(ours).debug("internal error", exc_info=error)
     if ours["log.level"] == "debug" and not ours["log.file"]:
         import traceback

@@ -1,4 +1,4 @@
-"""How the commands print: tables, JSON, YAML, bytes, complaints. Layer 5, cold.
+"""How the commands print: tables, JSON, YAML, bytes, complaints. Row 7, cold.
 
 For a terminal with a little colour, by ``rich``; for a pipe plain, one thing a line, so that ``grep`` and ``cut`` work on it.
 """
@@ -10,9 +10,9 @@ import shutil
 import sys
 import textwrap
 
-from cdi_hook import jsonio
 from cdi_hook.errors import BundleError, CdiError, one_line, os_words
-from cdi_hook.replace import replace
+from cdi_hook.memory import replace
+from cdi_hook.oci import jsonio
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

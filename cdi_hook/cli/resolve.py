@@ -1,4 +1,4 @@
-"""``cdi-hook resolve``: an OCI config that has CDI names among its devices, with these resolved. Layer 5, cold.
+"""``cdi-hook resolve``: an OCI config that has CDI names among its devices, with these resolved. Row 7, cold.
 
 As the reference's ``cdi resolve``: an entry of ``linux.devices`` whose ``path`` is a qualified CDI name is a request, not a node.
 """
@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import argparse
 
-from cdi_hook import jsonio, ociconfig
+from cdi_hook.cdi.names import parse_qualified_name
+from cdi_hook.cdi.registry import Registry
 from cdi_hook.cli import inject, lookup
 from cdi_hook.errors import BundleError, NameSyntaxError
-from cdi_hook.names import parse_qualified_name
-from cdi_hook.registry import Registry
-from cdi_hook.settings import DEFAULTS
+from cdi_hook.oci import config as oci_config
+from cdi_hook.oci import jsonio
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ HELP = "replace the CDI names among an OCI config's linux.devices by the devices
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``resolve``."""
-    lookup.add_spec_dirs(parser, " ".join(DEFAULTS["specDirs"]))
+    lookup.add_spec_dirs(parser)
     inject.add_output(parser)
     parser.add_argument("config", metavar="CONFIG", help="config.json, a bundle directory, or - for standard input")
 
@@ -34,11 +34,11 @@ def run(args: argparse.Namespace) -> int:
     data = lookup.read_config(args.config)
     try:
         config = jsonio.loads(data)
-        ociconfig.check(config)
+        oci_config.check(config)
         names = take_names(config)
         edited = data
         if names:
-            edited = f"{jsonio.dumps(Registry.discover(args.spec_dir).inject(config, names))}\n".encode()
+            edited = f"{jsonio.dumps(Registry.discover(lookup.spec_dirs(args)).inject(config, names))}\n".encode()
     except (BundleError, NameSyntaxError) as error:
         error.file = error.file or lookup.config_name(args.config)
         raise

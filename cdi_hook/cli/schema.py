@@ -1,10 +1,10 @@
-"""``cdi-hook schema``: the JSON schema of CDI specs, or the reference page. Layer 5, cold."""
+"""``cdi-hook schema``: the JSON schema of CDI specs, or the reference page. Row 7, cold."""
 
 from __future__ import annotations
 
 import argparse
 
-from cdi_hook import specdoc
+from cdi_hook.cdi import reference
 from cdi_hook.cli import output
 
 HELP = "print the JSON schema of CDI specs"
@@ -17,5 +17,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print it."""
-    print(specdoc.reference().rstrip("\n") if args.reference else output.pretty(specdoc.json_schema()))
+    print(reference.reference().rstrip("\n") if args.reference else output.pretty(reference.json_schema()))
     return 0

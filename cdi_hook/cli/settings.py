@@ -1,4 +1,4 @@
-"""``cdi-hook settings``: which settings are in force, and where each comes from. Layer 5, cold."""
+"""``cdi-hook settings``: which settings are in force, and where each comes from. Row 7, cold."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import argparse
 import os
 from typing import Any
 
-from cdi_hook import jsonio, settings, settingsfile
 from cdi_hook.cli import output
+from cdi_hook.oci import jsonio
+from cdi_hook.settings import file as settings_file
+from cdi_hook.settings import values
 
 HELP = "show the settings in force and where they come from"
 
@@ -24,17 +26,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print them. Raises CdiError when the file has a fault."""
     if args.example or args.page:
-        print(settingsfile.example() if args.example else settingsfile.page(), end="")
+        print(settings_file.example(values.DEFAULTS) if args.example else settings_file.page(values.DEFAULTS), end="")
         return 0
-    file, named = settings.locate(f"{settings.LINK_PREFIX}{args.handler}" if args.handler else "cdi-hook", os.environb)
-    values, fault = settings.read(file, named)
+    file, named = values.locate(f"{values.LINK_PREFIX}{args.handler}" if args.handler else "cdi-hook", os.environb)
+    ours, fault = values.read(file, named)
     if fault is not None:
         raise fault
     if args.format != "text":
-        output.show({"file": file, "exists": os.path.exists(file), "settings": values}, args.format)
+        output.show({"file": file, "exists": os.path.exists(file), "settings": ours}, args.format)
         return 0
     print(f"{file} ({'in force' if os.path.exists(file) else 'not there: all defaults'})")
-    rows = [(row.key, _text(values[row.key]), "" if values[row.key] == settings.DEFAULTS[row.key] else "set") for row in settingsfile.ROWS]
+    rows = [(row.key, _text(ours[row.key]), "" if ours[row.key] == values.DEFAULTS[row.key] else "set") for row in settings_file.ROWS]
     output.table(rows, ("SETTING", "VALUE", ""))
     return 0
 

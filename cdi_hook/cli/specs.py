@@ -1,12 +1,12 @@
-"""``cdi-hook specs``: which spec files there are, in the order of their precedence. Layer 5, cold."""
+"""``cdi-hook specs``: which spec files there are, in the order of their precedence. Row 7, cold."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any
 
+from cdi_hook.cdi.registry import Registry
 from cdi_hook.cli import lookup, output
-from cdi_hook.registry import Registry
 
 HELP = "list the spec files that load"
 

@@ -1,4 +1,4 @@
-"""``cdi-hook unconfigure ENGINE``: another name for ``configure ENGINE --undo``. Layer 5, cold."""
+"""``cdi-hook unconfigure ENGINE``: another name for ``configure ENGINE --undo``. Row 7, cold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``cdi-hook vendors``: the vendors of all specs that load. Layer 5, cold."""
+"""``cdi-hook vendors``: the vendors of all specs that load. Row 7, cold."""
 
 from __future__ import annotations
 

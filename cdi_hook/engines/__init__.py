@@ -1,4 +1,4 @@
-"""Container engines, one module each, loaded by name when asked for. Layer 3, cold.
+"""Container engines, one module each, loaded by name when asked for. Row 4, cold.
 
 A new engine is a module with an ``ENGINE`` and a row here.
 """

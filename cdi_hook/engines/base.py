@@ -1,7 +1,7 @@
-"""What all engines share: the request, the host, plans of file changes, and safe reading. Layer 3, cold.
+"""What all engines share: the request, the host, plans of file changes, and safe reading. Row 4, cold.
 
 An engine module describes one container engine as an ``ENGINE`` object: where its configuration is, which bytes it should hold, how to
-take only our part out of it again, and how the engine itself checks the result. Nothing here writes; ``journal`` does.
+remove only our part of it, and how the engine itself checks the result. Nothing here writes; ``journal`` does.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Site:
-    """This host, as the door found it. Tests give it a ``root`` of their own."""
+    """This host, as the entry point found it. Tests give it a ``root`` of their own."""
 
     wrapper: str
     """Absolute path of ``cdi-runtime`` (unresolved: an upgrade switches what it links to)."""

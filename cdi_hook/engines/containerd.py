@@ -1,4 +1,4 @@
-"""containerd: a runtime handler of its CRI plugin. Layer 3, cold.
+"""containerd: a runtime handler of its CRI plugin. Row 4, cold.
 
 Before 2.0 (config versions 1 and 2) an imported file *replaces* the whole section of a plugin, so a drop-in with our handler alone would
 wipe every other CRI setting: the file that holds the CRI table is edited, which may be an imported one. From version 3 on sections are
@@ -33,6 +33,10 @@ from cdi_hook.engines.base import (
 )
 from cdi_hook.errors import EngineError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
+
 CONFIG = "/etc/containerd/config.toml"
 DROPIN = "/etc/containerd/conf.d"
 """Where drop-ins go when the main file imports no directory."""
@@ -41,6 +45,9 @@ _OLD_NAME = ("plugins", "cri")
 _NAME = ("plugins", "io.containerd.grpc.v1.cri")
 _NEW_NAME = ("plugins", "io.containerd.cri.v1.runtime")
 _RUNC = {"runtime_type": "io.containerd.runc.v2"}
+_KNOWN = (("2.3", 4), ("2.0", 3))
+"""The newest version of the configuration that a containerd reads, since when; before these it is 2."""
+
 _FIX = "containerd config default > FILE makes one"
 
 
@@ -173,6 +180,7 @@ class Containerd(Engine):
 
     def plan(self, site: Site, request: Request, wrapper: str) -> Plan:
         path, view = self._open(site, request)
+        self._check_version(site, view.files)
         there = view.runtimes.get(request.handler)
         if isinstance(there, dict):
             binary = tomlfile.get(there, ("options", "BinaryName"))
@@ -191,9 +199,20 @@ class Containerd(Engine):
                 plan.old["import"] = f"{_made(path)}/*.toml"
         else:
             plan.changes = self._edit(request, view, entry)
+            plan.old["runc"] = _forgets_runc(view)
         if request.pod_annotations:
             plan.notes.append("--pod-annotations: whoever may create a pod may now ask for any CDI device of this host")
         return plan
+
+    def _check_version(self, site: Site, files: list[File]) -> None:
+        """Raise EngineError for a file that the containerd of this host cannot read."""
+        version = self.version(site)
+        known = next((number for since, number in _KNOWN if newer(version, since)), 2) if version else 0
+        for file in files:
+            if known and file.version > known:
+                reason = f"is of version {file.version}, and containerd here is {version}, which reads versions up to {known}"
+                fix = "make it anew for this containerd (containerd config default), or name the file that it reads: --config FILE"
+                raise EngineError(reason, file=file.path, field="version", fix=fix)
 
     def _entry(self, site: Site, request: Request, view: View, wrapper: str) -> dict[str, Any]:
         """The handler's table: what it holds already, or the default runtime's, with our wrapper and the annotations let through."""
@@ -220,17 +239,18 @@ class Containerd(Engine):
         """Versions 1 and 2: the file that holds the CRI table."""
         file = view.target
         base = (*file.plugin, "containerd")
-        text = file.data.decode("utf-8")
-        if "runc" not in view.runtimes and view.default == "runc":
-            text = tomlfile.add_table(text, (*base, "runtimes", "runc"), _RUNC, file.path, after=file.plugin)
-        text = _put(text, (*base, "runtimes"), request.handler, view.runtimes.get(request.handler), entry, file.path)
+        edits: list[Callable[[str], str]] = []
+        if _forgets_runc(view):
+            edits.append(lambda text: tomlfile.add_table(text, (*base, "runtimes", "runc"), _RUNC, file.path, after=file.plugin))
+        there = view.runtimes.get(request.handler)
+        edits.append(lambda text: _put(text, (*base, "runtimes"), request.handler, there, entry, file.path))
         if request.set_default:
             if view.unnamed:
                 reason = "is there, is deprecated, and wins over default_runtime_name"
                 fix = "make it a table of containerd.runtimes, name that one in default_runtime_name, and try again"
                 raise EngineError(reason, file=file.path, field=".".join((*base, "default_runtime")), fix=fix)
-            text = tomlfile.set_value(text, (*base, "default_runtime_name"), request.handler, file.path)
-        return change(file.path, file.data, text.encode("utf-8"))
+            edits.append(lambda text: tomlfile.set_value(text, (*base, "default_runtime_name"), request.handler, file.path))
+        return change(file.path, file.data, tomlfile.together(file.data.decode("utf-8"), *edits).encode("utf-8"))
 
     def _dropin(self, site: Site, request: Request, view: View, entry: dict[str, Any]) -> list[Change]:
         """Version 3: a file of our own, and an import of its directory when the main file has none."""
@@ -269,7 +289,7 @@ class Containerd(Engine):
             if tomlfile.get(file.values, (*base, "default_runtime_name")) == handler:
                 dropin = os.path.basename(path) == f"cdi-hook-{handler}.toml"  # the old default stands in another file
                 text = tomlfile.set_value(text, (*base, "default_runtime_name"), None if dropin else old.get("default"), path)
-            if set(runtimes) == {"runc", handler} and runtimes["runc"] == _RUNC:
+            if old.get("runc", True) and set(runtimes) == {"runc", handler} and runtimes["runc"] == _RUNC:
                 text = tomlfile.remove_table(text, (*base, "runtimes", "runc"), path)  # only there to stay beside us
         if os.path.basename(path) == f"cdi-hook-{handler}.toml" and not set(tomlfile.parse(text, path)) - {"version"}:
             return None
@@ -324,6 +344,11 @@ class Containerd(Engine):
             status.notes.append(
                 f"handler {found.name}: pod_annotations lets requests through: whoever may create a pod may ask for any device"
             )
+
+
+def _forgets_runc(view: View) -> bool:
+    """Whether the runc that containerd has by itself would be lost by naming another runtime."""
+    return "runc" not in view.runtimes and view.default == "runc"
 
 
 def _put(text: str, base: tuple[str, ...], name: str, there: Any, entry: dict[str, Any], file: str) -> str:

@@ -1,4 +1,4 @@
-"""CRI-O: a drop-in below ``crio.conf.d`` with a runtime handler, or a createRuntime hook. Layer 3, cold.
+"""CRI-O: a drop-in below ``crio.conf.d`` with a runtime handler, or a createRuntime hook. Row 4, cold.
 
 CRI-O passes every annotation on by itself. ``cdi.k8s.io`` must not stand in ``allowed_annotations``: CRI-O then ignores the handler. The
 handler keeps the default runtime's ``runtime_root``, since CRI-O would choose ``/run/NAME``: for a handler called ``cdi`` that is a CDI

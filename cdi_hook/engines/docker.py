@@ -1,4 +1,4 @@
-"""Docker: a runtime in ``daemon.json``, whose other bytes stay as they are. Layer 3, cold."""
+"""Docker: a runtime in ``daemon.json``, whose other bytes stay as they are. Row 4, cold."""
 
 from __future__ import annotations
 
@@ -46,6 +46,9 @@ class Docker(Engine):
         there = (values.get("runtimes") or {}).get(request.handler)
         if there is not None and not ours(there.get("path")):
             raise foreign(request.handler, there.get("path") or there.get("runtimeType"), path)
+        _check_flags(site, path, "--add-runtime", "runtimes")
+        if request.set_default:
+            _check_flags(site, path, "--default-runtime", "default-runtime")
         text = (data or b"").decode("utf-8")
         new = text if text.strip() else "{}\n"
         if there != {"path": wrapper}:
@@ -108,7 +111,7 @@ class Docker(Engine):
             status.notes.append(
                 "passes no annotations on: requests come by requests.mounts or requests.environment, as far as the settings turn them on"
             )
-        other = _other_config(status.config)
+        other = _other_config(site, status.config)
         if status.handlers and other:
             status.problems.append(
                 (f"the running dockerd reads {other}, not {status.config}", f"cdi-hook configure docker --config {other}")
@@ -116,18 +119,40 @@ class Docker(Engine):
         return status
 
 
-def _other_config(path: str) -> str:
-    """The file that the only running dockerd was told to read, when it is another one."""
-    found = set()
-    for name in filter(str.isdigit, os.listdir("/proc")):
+def _daemons(site: Site) -> list[tuple[int, list[str]]]:
+    """Pid and command line of each dockerd that is running."""
+    found = []
+    proc = site.at("/proc")
+    for name in filter(str.isdigit, os.listdir(proc) if os.path.isdir(proc) else ()):
         try:
-            with open(f"/proc/{name}/cmdline", "rb") as stream:
+            with open(f"{proc}/{name}/cmdline", "rb") as stream:
                 words = os.fsdecode(stream.read()).split("\0")
         except OSError:
             continue
         if os.path.basename(words[0]) == "dockerd":
-            match = re.search(r"(?:^|\0)--config-file[=\0]([^\0]+)", "\0".join(words))
-            found.add(match[1] if match else CONFIG)
+            found.append((int(name), words))
+    return found
+
+
+def _config_of(words: list[str]) -> str:
+    """The file that a dockerd with this command line reads."""
+    match = re.search(r"(?:^|\0)--config-file[=\0]([^\0]+)", "\0".join(words))
+    return match[1] if match else CONFIG
+
+
+def _check_flags(site: Site, path: str, flag: str, member: str) -> None:
+    """Raise EngineError when a running dockerd that reads this file has the same setting as a flag: it then refuses to start."""
+    for pid, words in _daemons(site):
+        if site.at(_config_of(words)) == path and any(word == flag or word.startswith(f"{flag}=") for word in words):
+            reason = f"dockerd (process {pid}) was started with {flag}, and does not start when the file has {member} as well"
+            raise EngineError(
+                reason, file=path, field=member, fix=f"move {flag} from dockerd's command line into the file, and restart it first"
+            )
+
+
+def _other_config(site: Site, path: str) -> str:
+    """The file that the only running dockerd was told to read, when it is another one."""
+    found = {_config_of(words) for _, words in _daemons(site)}
     return found.pop() if len(found) == 1 and found != {path} and found != {CONFIG} else ""
 
 

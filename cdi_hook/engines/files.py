@@ -1,4 +1,4 @@
-"""File changes as one transaction: all of them are written, or none. Layer 3, cold.
+"""File changes as one transaction: all of them are written, or none. Row 4, cold.
 
 Each file is replaced at once, with the mode and owner that it had.
 """
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from cdi_hook.engines.base import Change
 from cdi_hook.errors import EngineError, os_words
-from cdi_hook.replace import replace
+from cdi_hook.memory import replace
 
 _READ_ONLY = "is read-only"
 

@@ -1,4 +1,4 @@
-"""Our OCI hooks files for engines that read a hooks directory (oci-hooks(5)). Layer 3, cold."""
+"""Our OCI hooks files for engines that read a hooks directory (oci-hooks(5)). Row 4, cold."""
 
 from __future__ import annotations
 

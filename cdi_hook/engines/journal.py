@@ -1,4 +1,4 @@
-"""The journal of what was changed, and how it is taken back. Layer 3, cold.
+"""The journal of what was changed, and how it is taken back. Row 4, cold.
 
 ``journal.json`` holds for each ``configure`` the files with their bytes before and the hash after (mode 0600: engine configurations may
 hold secrets). It is written before the files are, so a run that is killed half-way can be undone too.
@@ -23,7 +23,7 @@ from typing import Any
 from cdi_hook.engines import files, hooksd, wiring
 from cdi_hook.engines.base import Change, Engine, Plan, Request, Site, hook_key
 from cdi_hook.errors import EngineError, os_words
-from cdi_hook.replace import replace
+from cdi_hook.memory import replace
 
 _NAME = "journal.json"
 _VERSION = 1

@@ -1,4 +1,4 @@
-"""A JSON object edited as text: members are inserted, replaced and removed in place, all other bytes stay. Layer 3, cold."""
+"""A JSON object edited as text: members are inserted, replaced and removed in place, all other bytes stay. Row 4, cold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""podman: a runtime in a ``containers.conf`` drop-in, or hooks in a hooks directory. Layer 3, cold.
+"""podman: a runtime in a ``containers.conf`` drop-in, or hooks in a hooks directory. Row 4, cold.
 
 ``runtime_supports_json`` has to name the runtime, or podman passes no ``--log`` and our message is lost; the key replaces podman's list,
 so the whole list is written. A plain user gets drop-ins below ``~/.config``.

@@ -1,4 +1,4 @@
-"""What stands behind a handler on our side: its settings file, its real runtime, its link. Layer 3, cold.
+"""Our side of a handler: its settings file, its real runtime, its link. Row 4, cold.
 
 All handlers share ``config.yaml``. One that wants another real runtime gets ``cdi-runtime-NAME``, a link beside the wrapper, which reads
 ``/etc/cdi-hook/NAME.yaml``: engines pass no arguments, so the name is how two handlers differ.
@@ -13,9 +13,9 @@ from typing import Any
 
 import yaml
 
-from cdi_hook import settings
 from cdi_hook.engines.base import WRAPPER, Change, Engine, Request, Site, change, ours, read
 from cdi_hook.errors import EngineError, RuntimeNotFoundError, SettingsError
+from cdi_hook.settings import values
 
 CANDIDATES = ("runc", "crun")
 _HEAD = "# Settings of cdi-hook, written by cdi-hook configure.\n"
@@ -36,7 +36,7 @@ class Wiring:
 
 def wire(site: Site, request: Request, engine: Engine) -> Wiring:
     """Decide about settings, link and real runtime of a handler. Raises EngineError or SettingsError; writes nothing."""
-    named = os.path.join(site.at(settings.DIRECTORY), f"{request.handler}.yaml")
+    named = os.path.join(site.at(values.DIRECTORY), f"{request.handler}.yaml")
     common = stated_runtime(site.settings)
     asked = _absolute(site, request.runtime) if request.runtime else ""
     own = asked and (asked != common if common else request.handler != Request.handler)
@@ -89,10 +89,10 @@ def stated_runtime(file: str) -> str:
     """``runtime`` of a settings file; empty when the file is missing or states none. Raises SettingsError for a broken file."""
     if not os.path.lexists(file):
         return ""
-    values, fault = settings.read(file, True)
+    ours, fault = values.read(file, True)
     if fault is not None:
         raise fault
-    return str(values["runtime"])
+    return str(ours["runtime"])
 
 
 def find_runtime(site: Site, request: Request, engine: Engine) -> str:
@@ -145,7 +145,7 @@ def without_runtime(data: bytes) -> bytes:
 
 def _values(text: str, file: str) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(text)
+        ours = yaml.safe_load(text)
     except yaml.YAMLError:
         raise SettingsError("is not YAML", file=file) from None
-    return values if isinstance(values, dict) else {}
+    return ours if isinstance(ours, dict) else {}

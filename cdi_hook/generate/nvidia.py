@@ -1,11 +1,11 @@
-"""A spec for NVIDIA GPUs, made by NVIDIA's own tool. Layer 3, cold."""
+"""A spec for NVIDIA GPUs, made by NVIDIA's own tool. Row 5, cold."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 
-from cdi_hook import specfile
+from cdi_hook.cdi import specfile
 from cdi_hook.errors import CdiError, FaultsError, os_words
 
 TYPE_CHECKING = False

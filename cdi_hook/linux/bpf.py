@@ -1,4 +1,4 @@
-"""Device filters of cgroup v2: the programs that are attached, extended by rules that allow more. Layer 2, hook only.
+"""Device filters of cgroup v2: the programs that are attached, extended by rules that allow more. Row 3, hook only.
 
 A program is never written from scratch. What the kernel runs is read back (its translated instructions), rules that allow the new
 nodes are put in front, and the result takes the old one's place. Several programs of one cgroup must all say yes, so each gets the

@@ -1,4 +1,4 @@
-"""Device rules of a cgroup that exists already: version 1 by its files, version 2 by its filter programs. Layer 2, hook only.
+"""Device rules of a cgroup that exists already: version 1 by its files, version 2 by its filter programs. Row 3, hook only.
 
 Which version rules is decided by what is mounted in our mount namespace, as the runtimes decide it: ``/proc/PID/cgroup`` lists
 hierarchies that nobody sees. Only the container's own cgroups are changed; those above it belong to others as well.

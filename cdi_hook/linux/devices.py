@@ -1,4 +1,4 @@
-"""Device nodes: made with mknod(2) where the kernel lets us, else brought as a mount of one that was made on the host's side. Layer 2,
+"""Device nodes: made with mknod(2) where the kernel allows it, else mounted from one that was made on the host's side. Row 3,
 hook only.
 
 In a user namespace nobody can make a node, and a bind mount of the host's node keeps the host's owner and mode, which the container's

@@ -1,4 +1,4 @@
-"""Mounts that are made on one side of a namespace and attached on the other. Layer 2, hook only.
+"""Mounts that are made on one side of a namespace and attached on the other. Row 3, hook only.
 
 A mount is copied or created *detached* (open_tree(2), fsmount(2)), gets its attributes before anybody can see it (mount_setattr(2)),
 and is attached to a descriptor of its target (move_mount(2)). So there is no moment with a writable read-only mount, and no path of

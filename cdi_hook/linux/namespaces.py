@@ -1,4 +1,4 @@
-"""Other processes' namespaces: held by descriptors, entered in a child of ours. Layer 2, hook only.
+"""Other processes' namespaces: held by descriptors, entered in a child of ours. Row 3, hook only.
 
 ``/proc/PID/ns/*`` is opened once and the process is pinned by a pidfd, so that a pid that is used again cannot lead us elsewhere. The
 child dies with us, does what it is told over a pipe, and nothing of the container runs in it.
@@ -12,11 +12,11 @@ import select
 import signal
 import time
 
-from cdi_hook import jsonio
 from cdi_hook.errors import CdiError, KernelError, internal
 from cdi_hook.linux import processes, syscalls
 from cdi_hook.linux.paths import Root
 from cdi_hook.linux.syscalls import failure, from_os
+from cdi_hook.oci import jsonio
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def enter(process: Process, rootfs: str) -> Root:
     for kind, fd in later.items():
         syscalls.setns(fd, what=f"the container's {kind} namespace")
     # Before the change of ids: only the host's root may pass through the directories above.
-    root = _open_rootfs(rootfs)
+    root = open_rootfs(rootfs)
     if user >= 0:
         try:
             os.setresgid(0, 0, 0)
@@ -171,7 +171,8 @@ def _entered(fd: int, kind: str) -> bool:
     return True
 
 
-def _open_rootfs(rootfs: str) -> Root:
+def open_rootfs(rootfs: str) -> Root:
+    """The container's tree at this path, before pivot_root(2). Raises KernelError; CdiError when no container's root is mounted there."""
     what = f"{rootfs}, the container's root"
     try:
         fd = os.open(rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

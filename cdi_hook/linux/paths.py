@@ -1,4 +1,4 @@
-"""The only way to a path inside a container. Layer 2, hook only.
+"""The only way to a path inside a container. Row 3, hook only.
 
 The tree below the rootfs belongs to whoever made the image: any part of a path may be a link that points to the host, or become one
 while we look. So nothing here works on a path of the host: the kernel itself resolves each path with the rootfs as its root
@@ -15,6 +15,10 @@ import stat
 from cdi_hook.errors import CdiError, KernelError
 from cdi_hook.linux import syscalls
 from cdi_hook.linux.syscalls import failure, from_os, held
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
 
 RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_NO_SYMLINKS = 0x04
@@ -38,11 +42,11 @@ class Root:
         resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | (0 if links else RESOLVE_NO_SYMLINKS)
         return syscalls.openat2(self.fd, path, flags, resolve, what=f"/{path.lstrip('/')} in the container")
 
-    def make(self, path: str, *, directory: bool) -> int:
+    def make(self, path: str, *, directory: bool, may_write: Callable[[int], None] | None = None) -> int:
         """An ``O_PATH`` descriptor of the file or directory at ``path``; what is missing is made, as the runtimes do for a mount.
 
-        Links are followed inside the tree, a dangling one as well: what it names is made. Raises KernelError, and CdiError when
-        something of the other kind stands there.
+        Links are followed inside the tree, a dangling one as well: what it names is made. ``may_write`` is shown each directory before
+        something is made in it, and raises to forbid it. Raises KernelError, and CdiError when something of the other kind stands there.
         """
         parts = components(path)
         for _ in range(len(parts) + 2 * _LINKS):
@@ -51,7 +55,7 @@ class Root:
             except KernelError as error:
                 if error.errno != errno.ENOENT:
                     raise
-                parts = self._make_one(parts, directory=directory)
+                parts = self._make_one(parts, directory=directory, may_write=may_write)
                 continue
             if stat.S_ISDIR(os.fstat(fd).st_mode) == directory:
                 return fd
@@ -60,7 +64,7 @@ class Root:
             raise CdiError(f"{path} in the container is {stands}, and {wanted} is to be mounted there")
         raise failure("open", errno.ELOOP, f"{path} in the container")
 
-    def _make_one(self, parts: list[str], *, directory: bool) -> list[str]:
+    def _make_one(self, parts: list[str], *, directory: bool, may_write: Callable[[int], None] | None) -> list[str]:
         """Make the first missing part. Returns the path to go on with: another one when that part is a dangling link."""
         at = 1
         while at < len(parts):
@@ -74,6 +78,8 @@ class Root:
         name, rest = parts[at - 1], parts[at:]
         what = f"/{'/'.join(parts[:at])} in the container"
         with held(self.open("/".join(parts[: at - 1]) or ".", os.O_PATH | os.O_DIRECTORY)) as parent:
+            if may_write is not None:
+                may_write(parent)
             try:
                 if rest or directory:
                     os.mkdir(name, _DIRECTORY_MODE, dir_fd=parent)

@@ -1,4 +1,4 @@
-"""Programs that are run with nothing but what they are given. Layer 2, hook only.
+"""Programs that are run with nothing but what they are given. Row 3, hook only.
 
 Environment, working directory and standard input are explicit, and every other descriptor is closed. To be called in a child that
 outlives a killed parent long enough to end the program and to reap it (``namespaces.Child``).
@@ -75,8 +75,10 @@ class undisturbed:
                 os.kill(os.getpid(), self._number)
 
 
-def run(path: str, args: list[str], env: list[str], *, stdin: bytes, seconds: int = 0) -> None:
+def run(path: str, args: list[str], env: list[str], *, stdin: bytes, seconds: int = 0, image: int = -1) -> None:
     """Run a program by its absolute path, with ``/`` as its directory, until it ends or ``seconds`` are over (0 or less: no limit).
+
+    ``image``: a descriptor of the program itself, which is run instead of what stands at the path by then.
 
     Raises CdiError when it cannot be run, fails, or takes too long; the message ends with the last line it wrote. A signal that asks
     us to stop ends the program, too.
@@ -90,7 +92,7 @@ def run(path: str, args: list[str], env: list[str], *, stdin: bytes, seconds: in
         with undisturbed() as calm:
             pid = os.fork()
             if pid == 0:
-                _become(path, args, env, (given, output, refusal))
+                _become(image if image >= 0 else path, args or [path], env, (given, output, refusal))
             calm.tell(lambda: _kill(pid))
             in_time = False
             try:
@@ -113,11 +115,13 @@ def run(path: str, args: list[str], env: list[str], *, stdin: bytes, seconds: in
             os.close(fd)
 
 
-def _become(path: str, args: list[str], env: list[str], fds: tuple[int, int, int]) -> None:
+def _become(program: str | int, args: list[str], env: list[str], fds: tuple[int, int, int]) -> None:
     """In the child: never returns."""
     refusal = fds[2]
     try:
         given, output, refusal = (fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _SPARE) for fd in fds)
+        if isinstance(program, int):
+            program = fcntl.fcntl(program, fcntl.F_DUPFD_CLOEXEC, _SPARE)
         os.setsid()
         syscalls.die_with_parent(signal.SIGKILL)
         for number in (signal.SIGPIPE, signal.SIGXFSZ, *STOPPING):
@@ -128,8 +132,10 @@ def _become(path: str, args: list[str], env: list[str], fds: tuple[int, int, int
         os.dup2(output, 1)
         os.dup2(output, 2)
         refusal = os.dup2(refusal, 3, inheritable=False)
-        syscalls.close_from(4)
-        os.execve(path, args or [path], dict(entry.partition("=")[::2] for entry in env if "=" in entry))
+        if isinstance(program, int):
+            program = os.dup2(program, 4, inheritable=False)
+        syscalls.close_from(5 if isinstance(program, int) else 4)
+        os.execve(program, args, dict(entry.partition("=")[::2] for entry in env if "=" in entry))
     except OSError as error:
         os.write(refusal, str(error.errno).encode("ascii"))
     except ValueError:  # A NUL in an argument, which execve(2) would take for its end.

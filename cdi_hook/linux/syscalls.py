@@ -1,4 +1,4 @@
-"""System calls that Python's ``os`` lacks, by ctypes, and the words for what the kernel refuses. Layer 2, hook only.
+"""System calls that Python's ``os`` lacks, by ctypes, and the words for what the kernel refuses. Row 3, hook only.
 
 Each function is one call: it raises KernelError, which names the call, the errno and the object, and returns a descriptor or nothing.
 Every descriptor is close-on-exec. Constants keep the names of the kernel's headers.

@@ -1,6 +1,6 @@
-"""One message to the system's log, for the doors whose output nobody reads. Layer 2, cold.
+"""One message to the system's log, for the entry points whose output nobody reads. Row 3, cold.
 
-podman drops the standard error of a precreate filter, crun that of a hook (``docs/doors.md``).
+podman drops the standard error of a precreate filter, crun that of a hook (``docs/entry-points.md``).
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cdi_hook import annotations as cdi_annotations
+from cdi_hook.cdi import annotations as cdi_annotations
 from cdi_hook.errors import NameSyntaxError
 from tests.conformance.cases import ids, load
 

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from cdi_hook import Registry, jsonio
-from cdi_hook.annotations import parse_annotations
+from cdi_hook import Registry
+from cdi_hook.cdi.annotations import parse_annotations
 from cdi_hook.errors import CdiError, ConflictError, UnresolvedError
+from cdi_hook.oci import jsonio
 from tests.conformance.cases import ids, load
 
 _CASES = load("inject")

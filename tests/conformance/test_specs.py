@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cdi_hook import specfile
+from cdi_hook.cdi import specfile
 from tests.conformance.cases import ids, load
 
 DEPARTURES: dict[str, tuple[str, dict[str, Any]]] = {

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from cdi_hook import Registry, registry, specfile
+from cdi_hook import Registry
+from cdi_hook.cdi import registry, specfile
 from cdi_hook.errors import CdiError, NameSyntaxError
 from tests.conformance.cases import ids, load
 

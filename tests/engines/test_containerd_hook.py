@@ -15,7 +15,7 @@ from .harness import Containerd, Images, missing, run
 ABSENT = missing("containerd", "ctr", "curl", "runc")
 pytestmark = pytest.mark.skipif(bool(ABSENT), reason=ABSENT)
 
-KIND = "cdidoor.example/dev"
+KIND = "cdihook.example/dev"
 NODE = {"path": "/dev/fuse"}
 
 HANDLER = """
@@ -52,22 +52,22 @@ def engine(engines_work: Path, images: Images, installed: Installed) -> Containe
 
 def write_spec(engine: Containerd, edits: dict[str, object]) -> None:
     document = {"cdiVersion": "0.7.0", "kind": KIND, "devices": [{"name": "one", "containerEdits": edits}]}
-    (engine.work / "specs/cdidoor.json").write_text(json.dumps(document), encoding="utf-8")
+    (engine.work / "specs/cdihook.json").write_text(json.dumps(document), encoding="utf-8")
 
 
 def test_hook_of_the_base_spec(engine: Containerd) -> None:
     """A workload gets node and mount; one that does not ask gets nothing; a refusal is the container's message."""
     data = engine.work / "data"
     data.write_text("from the host\n", encoding="ascii")
-    mount = {"hostPath": str(data), "containerPath": "/cdidoor/data", "options": ["ro", "bind"]}
+    mount = {"hostPath": str(data), "containerPath": "/cdihook/data", "options": ["ro", "bind"]}
     write_spec(engine, {"deviceNodes": [NODE], "mounts": [mount]})
-    asks = {"cdi.k8s.io/cdidoor_x": f"{KIND}=one"}
+    asks = {"cdi.k8s.io/cdihook_x": f"{KIND}=one"}
     with engine:
         cri = engine.cri
         with engine.pod("hooked") as pod:
             container = pod.create(asks)
             cri.start(container)
-            assert cri.execute(container, "sh", "-c", ": </dev/fuse && cat /cdidoor/data") == (0, "from the host\n", "")
+            assert cri.execute(container, "sh", "-c", ": </dev/fuse && cat /cdihook/data") == (0, "from the host\n", "")
             cri.remove(container)
             other = pod.create()
             cri.start(other)

@@ -16,7 +16,7 @@ from .harness import BUSYBOX, Completed, Images, Podman, missing, plain_user
 ABSENT = missing("podman", "runc", "crun")
 pytestmark = pytest.mark.skipif(bool(ABSENT), reason=ABSENT)
 
-KIND = "cdidoor.example/dev"
+KIND = "cdihooked.example/dev"
 FUSE = {"path": "/dev/fuse"}
 
 
@@ -45,7 +45,7 @@ class Hooked:
         """One device, ``one``."""
         devices = [{"name": "one", "containerEdits": edits}]
         document = {"cdiVersion": "1.1.0", "kind": KIND, "devices": devices}
-        (self.specs / "cdidoor.json").write_text(json.dumps(document), encoding="utf-8")
+        (self.specs / "cdihooked.json").write_text(json.dumps(document), encoding="utf-8")
 
     def run(self, script: str, *, asks: str = "one", runtime: str = "runc") -> Completed:
         """Run a shell script in a container; ``asks``: the device that it asks for, or nothing."""
@@ -73,18 +73,18 @@ def everything(hooked: Hooked) -> dict[str, Any]:
     hook.chmod(0o755)
     return {
         "deviceNodes": [FUSE],
-        "mounts": [{"hostPath": str(data), "containerPath": "/cdidoor/data", "options": ["ro", "bind"]}],
+        "mounts": [{"hostPath": str(data), "containerPath": "/cdihooked/data", "options": ["ro", "bind"]}],
         "hooks": [{"hookName": "createContainer", "path": str(hook)}],
     }
 
 
-ASK = "(: </dev/fuse) && echo opened; cat /cdidoor/data; echo ${CDIDOOR-unset}; id -G"
+ASK = "(: </dev/fuse) && echo opened; cat /cdihooked/data; echo ${CDIHOOKED-unset}; id -G"
 
 
 @pytest.mark.parametrize("runtime", ["runc", "crun"])
 def test_precreate_does_everything(hooked: Hooked, runtime: str) -> None:
     hooked.install("precreate")
-    hooked.spec({**everything(hooked), "env": ["CDIDOOR=yes"], "additionalGids": [4444]})
+    hooked.spec({**everything(hooked), "env": ["CDIHOOKED=yes"], "additionalGids": [4444]})
     done = hooked.run(ASK, runtime=runtime)
     assert (done.returncode, done.stderr) == (0, "")
     first, second, third, groups = done.stdout.splitlines()
@@ -102,18 +102,18 @@ def test_create_runtime_does_what_it_can(hooked: Hooked, runtime: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[:3] == ["opened", "from the host", "unset"]
     assert (hooked.engine.work / "state").exists()
-    hooked.spec({**everything(hooked), "env": ["CDIDOOR=yes"]})
+    hooked.spec({**everything(hooked), "env": ["CDIHOOKED=yes"]})
     assert hooked.run("echo started", runtime=runtime).returncode != 0
     (message,) = hooked.said()
-    assert message.startswith("too late for a createRuntime hook: environment variable CDIDOOR of cdidoor.example/dev=one: ")
+    assert message.startswith("too late for a createRuntime hook: environment variable CDIHOOKED of cdihooked.example/dev=one: ")
 
 
 def test_both_hooks_do_it_once(hooked: Hooked) -> None:
     """What precreate has put into the config is held by it: the second hook finds its work done."""
     for stage in ("precreate", "createRuntime"):
         hooked.install(stage)
-    hooked.spec({**everything(hooked), "env": ["CDIDOOR=yes"]})
-    done = hooked.run(f"{ASK}; grep -c /cdidoor/data /proc/self/mountinfo")
+    hooked.spec({**everything(hooked), "env": ["CDIHOOKED=yes"]})
+    done = hooked.run(f"{ASK}; grep -c /cdihooked/data /proc/self/mountinfo")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[:3] == ["opened", "from the host", "yes"]
     assert done.stdout.splitlines()[-1] == "1"
@@ -122,9 +122,9 @@ def test_both_hooks_do_it_once(hooked: Hooked) -> None:
 @pytest.mark.parametrize("stage", ["precreate", "createRuntime"])
 def test_container_that_asks_for_nothing(hooked: Hooked, stage: str) -> None:
     hooked.install(stage)
-    hooked.spec({"env": ["CDIDOOR=yes"]})
+    hooked.spec({"env": ["CDIHOOKED=yes"]})
     hooked.program = Path("/nowhere")
-    done = hooked.run("echo ${CDIDOOR-unset}", asks="")
+    done = hooked.run("echo ${CDIHOOKED-unset}", asks="")
     assert (done.returncode, done.stdout) == (0, "unset\n")
 
 
@@ -137,14 +137,14 @@ def test_precreate_that_fails_keeps_the_container_from_starting(hooked: Hooked) 
     assert "started" not in done.stdout
     assert "exit status 1" in done.stderr
     fix = "podman would drop it without a word; the runtime wrapper can do it"
-    assert hooked.said() == [f"{hooked.specs}/cdidoor.json: cdidoor.example/dev=one: net device acme0: {fix}"]
+    assert hooked.said() == [f"{hooked.specs}/cdihooked.json: cdihooked.example/dev=one: net device acme0: {fix}"]
 
 
 def test_hook_whose_program_is_missing_is_skipped_by_podman(hooked: Hooked) -> None:
     """Why ``doctor`` looks for it: the container starts without its devices, and nobody says so."""
     hooked.program = Path("/nowhere/cdi-hook")
     hooked.install("createRuntime")
-    hooked.spec({"env": ["CDIDOOR=yes"]})
+    hooked.spec({"env": ["CDIHOOKED=yes"]})
     done = hooked.run("echo started")
     assert (done.returncode, done.stdout, done.stderr) == (0, "started\n", "")
 
@@ -155,7 +155,7 @@ def rootless(engines_work: Path, images: Images, installed: Installed) -> Iterat
     absent = missing("newuidmap", "setpriv", "useradd", "fuse-overlayfs")
     if absent:
         pytest.skip(absent)
-    with plain_user("cdidooruser") as home, Podman(engines_work / os.urandom(3).hex(), images, user="cdidooruser", home=home) as engine:
+    with plain_user("cdihookeduser") as home, Podman(engines_work / os.urandom(3).hex(), images, user="cdihookeduser", home=home) as engine:
         engine.work.chmod(0o777)
         # The process that keeps the user's namespaces holds the view of cgroups that it was started with, which crun refuses.
         engine.podman("system", "migrate")
@@ -169,9 +169,9 @@ def test_rootless(rootless: Hooked, stage: str, runtime: str) -> None:
     rootless.install(stage)
     data = rootless.engine.work / "data"
     data.write_text("from the host\n", encoding="ascii")
-    mount = {"hostPath": str(data), "containerPath": "/cdidoor/data", "options": ["ro", "bind"]}
+    mount = {"hostPath": str(data), "containerPath": "/cdihooked/data", "options": ["ro", "bind"]}
     rootless.spec({"deviceNodes": [{"path": "/dev/acme", "hostPath": "/dev/full"}], "mounts": [mount]})
     done = rootless.run(
-        "(echo >/dev/acme) 2>&1 | grep -o 'No space'; cat /cdidoor/data; grep -c /cdidoor/data /proc/self/mountinfo", runtime=runtime
+        "(echo >/dev/acme) 2>&1 | grep -o 'No space'; cat /cdihooked/data; grep -c /cdihooked/data /proc/self/mountinfo", runtime=runtime
     )
     assert done.stdout.splitlines() == ["No space", "from the host", "1"], (done.stderr, rootless.said())

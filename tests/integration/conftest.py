@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from cdi_hook import index, indexwriter
+from cdi_hook import memory
+from cdi_hook.cdi import indexwriter
 
 ROOT = Path(__file__).parents[2]
 PREFIX = "cditest-"
@@ -49,7 +50,7 @@ def ground() -> Iterator[Path]:
     needs_root()
     path = Path(tempfile.mkdtemp(prefix=PREFIX))
     path.chmod(0o755)
-    home = Path(index.SYSTEM_HOME)
+    home = Path(memory.SYSTEM_HOME)
     was_there = home.is_dir()
     yield path
     forget(home, path, everything=not was_there)
@@ -61,10 +62,10 @@ def forget(home: Path, ground: Path, *, everything: bool) -> None:
     if everything:
         shutil.rmtree(home, ignore_errors=True)
         return
-    for memory in home.glob("index-*"):
+    for file in home.glob("index-*"):
         with contextlib.suppress(OSError):  # another process rebuilds it, or has swept it
-            if all(directory.startswith(f"{ground}/") for directory in indexwriter._dirs_of(str(memory))):
-                memory.unlink()
+            if all(directory.startswith(f"{ground}/") for directory in indexwriter._dirs_of(str(file))):
+                file.unlink()
 
 
 @pytest.fixture(scope="session")
@@ -99,7 +100,7 @@ def from_source(ground: Path) -> Path:
     """The wrapper, run from the source tree by the interpreter of the tests."""
     path = ground / "cdi-runtime-source"
     places = [str(ROOT), *(entry for entry in sys.path if entry.endswith("site-packages"))]
-    code = f"import sys; sys.path[:0] = {places!r}; from cdi_hook.runtime import main; sys.exit(main(sys.argv[1:]))"
+    code = f"import sys; sys.path[:0] = {places!r}; from cdi_hook.entrypoints.wrapper import main; sys.exit(main(sys.argv[1:]))"
     path.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S -B -c {json.dumps(code)} "$0" "$@"\n')
     path.chmod(0o755)
     return path

@@ -30,10 +30,11 @@ from typing import Any, NamedTuple, TypeVar
 import pytest
 import yaml
 
-from cdi_hook import index
+from cdi_hook import memory
+from cdi_hook.cdi import index
 
 ROOT = Path(__file__).parents[2]
-PREFIX = "cdidoor"
+PREFIX = "cdihook"
 CLEAN = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C.UTF-8"}
 NAME = "acme.com/thing=one"
 FUSE = {"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229}
@@ -123,7 +124,7 @@ def base_config() -> dict[str, Any]:
     return config
 
 
-def write_door(path: Path) -> Path:
+def write_program(path: Path) -> Path:
     """A ``cdi-hook`` that runs from the source tree, started as the installed one: no environment, no site, its own directories."""
     library = Path(yaml.__file__).parents[1]
     python = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
@@ -158,11 +159,11 @@ class Bundle:
         (self.work / "cdi").mkdir()
         self.settings = self.work / "settings.yaml"
         self.settings.write_text(f"specDirs: [{self.work}/cdi]\nlog:\n  file: {self.log}\n{settings}", encoding="utf-8")
-        self.door = write_door(self.work / "cdi-hook")
+        self.program = write_program(self.work / "cdi-hook")
         self.config = base_config()
         self.config["annotations"] = {"cdi.k8s.io/test": NAME}
         self.config["linux"]["cgroupsPath"] = f"/{self.id}"
-        hook = {"path": str(self.door), "args": ["cdi-hook", "createRuntime"], "env": [f"CDI_HOOK_CONFIG={self.settings}"]}
+        hook = {"path": str(self.program), "args": ["cdi-hook", "createRuntime"], "env": [f"CDI_HOOK_CONFIG={self.settings}"]}
         self.config["hooks"] = {"createRuntime": [hook]}
         if userns:
             self._add_user_namespace()
@@ -244,8 +245,8 @@ class Bundle:
 
 
 def forget(directories: list[str]) -> None:
-    """Remove what the door remembers of these spec directories."""
-    home = Path(index.SYSTEM_HOME)
+    """Remove what the hook remembers of these spec directories."""
+    home = Path(memory.SYSTEM_HOME)
     (home / index.file_name(directories)).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         home.rmdir()
@@ -315,7 +316,7 @@ def tree(path: Path) -> list[tuple[str, int, int, int, int]]:
 
 @contextlib.contextmanager
 def unchanged_host(*watched: Path) -> Iterator[None]:
-    """Nothing of ours is left on the host afterwards: no mount (all that these tests mount has ``cdidoor`` in its line, wherever it
+    """Nothing of ours is left on the host afterwards: no mount (all that these tests mount has ``cdihook`` in its line, wherever it
     would be attached), no file or node in the watched directories, and no change of the nodes in ``/dev`` that a container has too."""
 
     def look() -> tuple[object, ...]:

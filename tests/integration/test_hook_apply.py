@@ -1,4 +1,4 @@
-"""The createRuntime door on containers of real runtimes: what a request brings is there when the container starts."""
+"""The createRuntime hook on containers of real runtimes: what a request brings is there when the container starts."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_mounts_have_their_options(runtime: Runtime, userns: bool) -> None:
                     {"hostPath": f"{here}/dir", "containerPath": "/opt/dir", "options": ["rbind", "ro", *options, "noatime", "rslave"]},
                     {"hostPath": f"{here}/file", "containerPath": "/etc/passwd", "type": "bind"},
                     {
-                        "hostPath": "cdidoor-tmpfs",
+                        "hostPath": "cdihook-tmpfs",
                         "containerPath": "/scratch",
                         "type": "tmpfs",
                         "options": [*options, "size=64k", "mode=1777"],
@@ -159,7 +159,7 @@ def test_files_of_a_mount_belong_to_the_containers_root(runtime: Runtime) -> Non
 def test_mounts_below_and_their_propagation() -> None:
     """rbind brings the mounts below, rro reaches them; shared is shared with nobody outside (crun makes all of them private later)."""
     with Bundle(Runtime("runc", 1)) as bundle:
-        script = f'mount --make-rshared / && mount -t tmpfs cdidoor-below {bundle.host}/dir && exec "$@"'
+        script = f'mount --make-rshared / && mount -t tmpfs cdihook-below {bundle.host}/dir && exec "$@"'
         (bundle.host / "dir").mkdir()
         both = {"hostPath": str(bundle.host), "options": ["rbind", "rro", "rshared"], "containerPath": "/both"}
         top = {"hostPath": str(bundle.host), "options": ["bind", "ro"], "containerPath": "/top"}
@@ -196,7 +196,7 @@ def test_mount_shows_in_the_container_alone(runtime: Runtime, propagation: str) 
 def test_node_in_a_mount_of_the_same_device(runtime: Runtime) -> None:
     """Mounts come first, as the runtimes do it."""
     with Bundle(runtime) as bundle:
-        mount = {"hostPath": "cdidoor-tmpfs", "containerPath": "/dev/acme", "type": "tmpfs", "options": ["nosuid", "mode=711"]}
+        mount = {"hostPath": "cdihook-tmpfs", "containerPath": "/dev/acme", "type": "tmpfs", "options": ["nosuid", "mode=711"]}
         bundle.write_spec({"deviceNodes": [fuse(bundle, path="/dev/acme/one")], "mounts": [mount]})
         done = bundle.run("stat -c %a /dev/acme\n" + opens("/dev/acme/one"))
         assert (done.stdout, done.stderr) == ("711\n/dev/acme/one: opened\n", "")
@@ -309,3 +309,18 @@ def test_grant_survives_an_update_of_the_limits(version: int) -> None:
         assert (before.stdout, after.stdout) == ("/dev/acme: opened\n",) * 2
         bundle.call("delete", "--force", bundle.id)
         running.communicate(timeout=20)
+
+
+@every_runtime
+@either_user
+def test_a_mount_that_names_no_file_system(runtime: Runtime, userns: bool) -> None:
+    """It is a bind mount, as for the wrapper."""
+    with Bundle(runtime, userns=userns) as bundle:
+        (bundle.host / "file").write_text("from the host\n", encoding="ascii")
+        mounts = [
+            {"hostPath": str(bundle.host), "containerPath": "/data", "options": ["ro"]},
+            {"hostPath": str(bundle.host / "file"), "containerPath": "/file"},
+        ]
+        bundle.write_spec({"mounts": mounts})
+        done = bundle.run("cat /data/file /file; touch /data/new 2>/dev/null || echo read-only")
+        assert (done.stdout, done.stderr, bundle.said()) == ("from the host\nfrom the host\nread-only\n", "", [])

@@ -1,4 +1,4 @@
-"""The createRuntime door and device filters that are not plain: several programs, nested cgroups, programs that nobody can read back."""
+"""The createRuntime hook and device filters that are not plain: several programs, nested cgroups, programs that nobody can read back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the createRuntime door refuses, and where the reason can be read."""
+"""What the createRuntime hook refuses, and where the reason can be read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from .hookbundle import ALL, CLEAN, Bundle, Runtime, ids, missing, write_door
+from .hookbundle import ALL, CLEAN, Bundle, Runtime, ids, missing, write_program
 from .test_hook_apply import fuse
 
 pytestmark = pytest.mark.skipif(bool(missing("runc", "crun", "busybox", "unshare")), reason=missing("runc", "crun", "busybox", "unshare"))
@@ -105,12 +105,12 @@ def test_container_in_the_hosts_mount_namespace(runtime: Runtime) -> None:
 def call(bundle: Bundle, stdin: str) -> tuple[int, str]:
     """Call the hook by hand. Returns exit status and standard error."""
     env = {"CDI_HOOK_CONFIG": str(bundle.settings)}
-    done = subprocess.run([bundle.door, "createRuntime"], input=stdin, capture_output=True, text=True, env=env, check=False)
+    done = subprocess.run([bundle.program, "createRuntime"], input=stdin, capture_output=True, text=True, env=env, check=False)
     assert done.stdout == ""
     return done.returncode, done.stderr
 
 
-_IN_A_DEV_OF_ITS_OWN = 'mount -t tmpfs cdidoor-dev /dev && mknod -m 666 /dev/null c 1 3 && exec "$@"'
+_IN_A_DEV_OF_ITS_OWN = 'mount -t tmpfs cdihook-dev /dev && mknod -m 666 /dev/null c 1 3 && exec "$@"'
 
 _LISTEN = """
 import socket, subprocess, sys
@@ -122,14 +122,14 @@ print(done.returncode, log.recv(65536).decode())
 """
 
 
-@pytest.mark.parametrize("door", ["createRuntime", "precreate"])
-def test_message_goes_to_syslog(door: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["createRuntime", "precreate"])
+def test_message_goes_to_syslog(name: str, tmp_path: Path) -> None:
     """In a mount namespace with a /dev of its own, where this test is the system's log."""
-    program = write_door(tmp_path / "cdi-hook")
+    program = write_program(tmp_path / "cdi-hook")
     (tmp_path / "listen.py").write_text(_LISTEN, encoding="ascii")
     (tmp_path / "settings.yaml").write_text("nonsense: 1\n", encoding="ascii")
     env = {**CLEAN, "CDI_HOOK_CONFIG": str(tmp_path / "settings.yaml")}
-    inner = [sys.executable, str(tmp_path / "listen.py"), str(program), door]
+    inner = [sys.executable, str(tmp_path / "listen.py"), str(program), name]
     argv = ["unshare", "-m", "--propagation", "private", "sh", "-c", _IN_A_DEV_OF_ITS_OWN, "sh", *inner]
     done = subprocess.run(argv, capture_output=True, text=True, env=env, check=True)
     status, _, line = done.stdout.partition(" ")

@@ -1,4 +1,4 @@
-"""All or nothing: what the createRuntime door has done is gone after a failure, and nothing outlives it when it is killed."""
+"""All or nothing: what the createRuntime hook has done is gone after a failure, and nothing outlives it when it is killed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ every_runtime = pytest.mark.parametrize("runtime", ALL, ids=ids)
 either_user = pytest.mark.parametrize("userns", [False, True], ids=["root", "userns"])
 
 _AROUND = """#!/usr/bin/python3 -IS
-# The real door, and around it: what the container's namespaces and its cgroup are like.
+# The real hook, and around it: what the container's namespaces and its cgroup are like.
 import json, os, subprocess, sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, {root!r})
@@ -47,7 +47,7 @@ def look():
     return [[line for line in table.splitlines() if {word!r} in line] for table in tables] + [rules, names.stdout]
 
 before = look()
-done = subprocess.run([{door!r}, "createRuntime"], input=state, capture_output=True)
+done = subprocess.run([{program!r}, "createRuntime"], input=state, capture_output=True)
 with open({out!r}, "w") as file:
     json.dump([done.returncode, done.stderr.decode(), before, look()], file)
 sys.exit(done.returncode)
@@ -55,10 +55,17 @@ sys.exit(done.returncode)
 
 
 def watch(bundle: Bundle) -> Path:
-    """Put a watcher around the door. Returns the file of what it saw: exit status, message, before, after."""
+    """Put a watcher around the hook. Returns the file of what it saw: exit status, message, before, after."""
     out = bundle.work / "seen.json"
     watcher = bundle.work / "watcher"
-    places = {"root": str(ROOT), "rootfs": str(bundle.rootfs), "door": str(bundle.door), "out": str(out), "name": bundle.id, "word": PREFIX}
+    places = {
+        "root": str(ROOT),
+        "rootfs": str(bundle.rootfs),
+        "program": str(bundle.program),
+        "out": str(out),
+        "name": bundle.id,
+        "word": PREFIX,
+    }
     watcher.write_text(_AROUND.format(**places), encoding="utf-8")
     watcher.chmod(0o755)
     bundle.config["hooks"]["createRuntime"][0]["path"] = str(watcher)
@@ -66,7 +73,7 @@ def watch(bundle: Bundle) -> Path:
 
 
 def everything(bundle: Bundle) -> dict[str, Any]:
-    """Edits of each kind that this door can do."""
+    """Edits of each kind that this hook can do."""
     node = bundle.host / "node"
     os.mknod(node, 0o600 | stat.S_IFCHR, os.makedev(10, 229))
     (bundle.host / "dir").mkdir()
@@ -75,7 +82,7 @@ def everything(bundle: Bundle) -> dict[str, Any]:
         "mounts": [
             {"hostPath": str(bundle.host / "dir"), "containerPath": "/opt/dir", "options": ["rbind", "ro"]},
             {"hostPath": str(node), "containerPath": "/opt/file", "options": ["bind"]},
-            {"hostPath": "cdidoor-tmpfs", "containerPath": "/scratch", "type": "tmpfs"},
+            {"hostPath": "cdihook-tmpfs", "containerPath": "/scratch", "type": "tmpfs"},
         ],
         "hooks": [],
     }
@@ -160,7 +167,7 @@ def test_killed_half_way_leaves_nothing(runtime: Runtime, stage: str, by: str) -
             running.stdin.close()
             wait_for(bundle.host / "waits")
             if by == "us":
-                os.kill(door_of(bundle), signal.SIGKILL)
+                os.kill(program_of(bundle), signal.SIGKILL)
             assert running.wait(20) != 0
         assert "started" not in (bundle.work / "output").read_text(encoding="utf-8")
         bundle.call("delete", "--force", bundle.id)
@@ -184,8 +191,8 @@ def test_killed_child_does_not_keep_the_container(runtime: Runtime) -> None:
         assert running.stdin is not None
         running.stdin.close()
         wait_for(bundle.host / "waits")
-        door = door_of(bundle)
-        (child,) = [pid for pid in children_of(door) if children_of(pid)]
+        program = program_of(bundle)
+        (child,) = [pid for pid in children_of(program) if children_of(pid)]
         os.kill(child, signal.SIGKILL)
         try:
             assert running.wait(20) != 0
@@ -201,14 +208,14 @@ def children_of(pid: int) -> list[int]:
     return [int(word) for word in text.split()]
 
 
-def door_of(bundle: Bundle) -> int:
-    """The process of our door, and not a child that it has: the parent of that one is the door."""
-    doors = {}
-    for pid in processes_with(str(bundle.door)):
+def program_of(bundle: Bundle) -> int:
+    """The process of our hook, and not a child that it has: the parent of that one is the hook."""
+    programs = {}
+    for pid in processes_with(str(bundle.program)):
         words = Path("/proc", str(pid), "cmdline").read_bytes().split(b"\0")
         if words[-2:] == [b"createRuntime", b""]:
-            doors[pid] = int(Path("/proc", str(pid), "stat").read_text(encoding="ascii").rpartition(")")[2].split()[1])
-    (first,) = [pid for pid, parent in doors.items() if parent not in doors]
+            programs[pid] = int(Path("/proc", str(pid), "stat").read_text(encoding="ascii").rpartition(")")[2].split()[1])
+    (first,) = [pid for pid, parent in programs.items() if parent not in programs]
     return first
 
 
@@ -225,7 +232,7 @@ def test_asked_to_stop_it_undoes(runtime: Runtime) -> None:
         assert running.stdin is not None
         running.stdin.close()
         wait_for(bundle.host / "waits")
-        os.kill(door_of(bundle), signal.SIGTERM)
+        os.kill(program_of(bundle), signal.SIGTERM)
         assert running.wait(20) != 0
         status, message, before, after = json.loads(out.read_text(encoding="utf-8"))
         assert (status, message) == (1, "cdi-hook: was stopped by signal 15\n")

@@ -1,4 +1,4 @@
-"""The createRuntime door against root file systems made by an enemy. Each test looks at the host afterwards.
+"""The createRuntime hook against root file systems made by an enemy. Each test looks at the host afterwards.
 
 Two kinds of container: real ones of runc and crun, where these start a container from such a tree at all, and ones that the test makes
 itself as a runtime does (a mount namespace, the rootfs mounted on itself, a tmpfs on ``/dev``), which can be attacked while the hook
@@ -67,7 +67,7 @@ class Target(Bundle):
     def created(self, *, dev: bool = True) -> Iterator[int]:
         """The pid of a process in a container that the test makes itself; its cgroup is the test's own, which forbids nothing."""
         script = f"mount --bind {self.rootfs} {self.rootfs}; "
-        script += f"mount -t tmpfs cdidoor-dev {self.rootfs}/dev; " if dev else ""
+        script += f"mount -t tmpfs cdihook-dev {self.rootfs}/dev; " if dev else ""
         process = subprocess.Popen(
             ["unshare", "-m", "--propagation", "private", "sh", "-ec", f"{script} echo made; exec sleep 1000"],
             stdout=subprocess.PIPE,
@@ -83,13 +83,13 @@ class Target(Bundle):
             process.wait()
 
     def hook(self, pid: int) -> Completed:
-        """Call the door as a runtime does."""
+        """Call the entry point as a runtime does."""
         self.write("true")
         state = {"ociVersion": "1.0.2", "id": self.id, "status": "creating", "pid": pid, "bundle": str(self.work / "bundle")}
         state["annotations"] = self.config["annotations"]
         env = {"CDI_HOOK_CONFIG": str(self.settings)}
         return subprocess.run(
-            [self.door, "createRuntime"], input=json.dumps(state), capture_output=True, text=True, env=env, cwd=self.rootfs, check=False
+            [self.program, "createRuntime"], input=json.dumps(state), capture_output=True, text=True, env=env, cwd=self.rootfs, check=False
         )
 
 
@@ -385,7 +385,7 @@ def test_hostile_state(state: str, reason: str) -> None:
     with Target(Runtime("runc", 1)) as bundle:
         env = {"CDI_HOOK_CONFIG": str(bundle.settings)}
         done = subprocess.run(
-            [bundle.door, "createRuntime"], input=state, capture_output=True, text=True, env=env, cwd=bundle.victim, check=False
+            [bundle.program, "createRuntime"], input=state, capture_output=True, text=True, env=env, cwd=bundle.victim, check=False
         )
         assert (done.returncode, done.stdout) == (1, "")
         assert reason in done.stderr
@@ -394,7 +394,7 @@ def test_hostile_state(state: str, reason: str) -> None:
 
 def test_state_that_cannot_be_read() -> None:
     with Target(Runtime("runc", 1)) as bundle:
-        argv = ["sh", "-c", f"exec {bundle.door} createRuntime <&-"]
+        argv = ["sh", "-c", f"exec {bundle.program} createRuntime <&-"]
         done = subprocess.run(argv, capture_output=True, text=True, env={"CDI_HOOK_CONFIG": str(bundle.settings)}, check=False)
         reason = "the container state on standard input: cannot be read: Bad file descriptor"
         assert (done.returncode, done.stderr) == (1, f"cdi-hook: {reason}\n")
@@ -406,7 +406,7 @@ cd {root}
 mkdir old
 pivot_root . old
 mkdir -p .{root}
-mount -t tmpfs cdidoor-inner .{root}
+mount -t tmpfs cdihook-inner .{root}
 echo made
 exec sleep 1000
 """

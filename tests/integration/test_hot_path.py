@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 import pytest
 
-from cdi_hook import index, indexwriter
-from cdi_hook.registry import Registry
+from cdi_hook import memory
+from cdi_hook.cdi import index, indexwriter
+from cdi_hook.cdi.registry import Registry
 
 CONFIG = {"ociVersion": "1.0.2", "process": {"env": ["A=1"], "cwd": "/"}, "annotations": {"cdi.k8s.io/x": "acme.com/gpu=0"}}
 
@@ -88,7 +89,7 @@ class World:
     def _index_bytes(self, calls: list[str]) -> int:
         read, fd = 0, None
         for call in calls:
-            opened = re.match(rf'openat\(AT_FDCWD, "{index.SYSTEM_HOME}/[^"]*".* = (\d+)$', call)
+            opened = re.match(rf'openat\(AT_FDCWD, "{memory.SYSTEM_HOME}/[^"]*".* = (\d+)$', call)
             if opened:
                 fd = opened[1]
             elif fd is not None and re.match(rf"(read|pread64)\({fd}, ", call):
@@ -102,7 +103,7 @@ class World:
 def world(ground: Path, installed: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")
-    Path(index.SYSTEM_HOME).mkdir(mode=0o700, exist_ok=True)
+    Path(memory.SYSTEM_HOME).mkdir(mode=0o700, exist_ok=True)
     base = ground / "hot-path"
     base.mkdir()
     return World(base, installed)

@@ -130,7 +130,7 @@ def test_failed_install_changes_nothing(copied: Prefix, tmp_path: Path) -> None:
     source = tmp_path / "source"
     for name in ("cdi_hook", "packaging", "hooks.d"):
         shutil.copytree(ROOT / name, source / name)
-    (source / "cdi_hook/runtime.py").write_text("this is no Python\n")
+    (source / "cdi_hook/entrypoints/wrapper.py").write_text("this is no Python\n")
     before = copied.everything()
     done = copied.install(source=source, status=1)
     assert "SyntaxError" in done.stderr

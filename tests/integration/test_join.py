@@ -1,4 +1,4 @@
-"""The joined hot file against the rooms it was joined from: the same commands, the same everything."""
+"""The joined hot file against the modules it was joined from: the same commands, the same everything."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = f"import sys; sys.path[:0] = {[str(ROOT), *sys.path]!r}; from cdi_hook.runtime import main; sys.exit(main(sys.argv[1:]))"
+MODULES = (
+    f"import sys; sys.path[:0] = {[str(ROOT), *sys.path]!r}; from cdi_hook.entrypoints.wrapper import main\nsys.exit(main(sys.argv[1:]))"
+)
 REQUEST = {"cdi.k8s.io/x": "vendor.com/class=a"}
 SPEC = """cdiVersion: "0.6.0"
 kind: vendor.com/class
@@ -28,7 +30,7 @@ devices:
 
 @pytest.fixture(scope="module")
 def hot(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A joined file of this tree. Its cold rooms and libraries come from a directory that links to the ones in use."""
+    """A joined file of this tree. Its cold modules and libraries come from a directory that links to the ones in use."""
     directory = tmp_path_factory.mktemp("joined")
     lib = directory / "lib"
     lib.mkdir()
@@ -92,10 +94,10 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_joined_file_and_rooms_do_the_same(hot: Path, tmp_path: Path, case: str) -> None:
+def test_joined_file_and_modules_do_the_same(hot: Path, tmp_path: Path, case: str) -> None:
     config, argv, status = CASES[case]
     seen = []
-    for name, start in (("joined", [str(hot)]), ("rooms", ["-c", ROOMS])):
+    for name, start in (("joined", [str(hot)]), ("modules", ["-c", MODULES])):
         bundle = Bundle(tmp_path / name)
         if config:
             bundle.config.write_text(config)
@@ -105,8 +107,8 @@ def test_joined_file_and_rooms_do_the_same(hot: Path, tmp_path: Path, case: str)
     assert seen[0]["status"] == status, seen[0]
 
 
-def test_settings_fault_through_a_cold_room(hot: Path, tmp_path: Path) -> None:
-    """The error that a cold room raises is the hot rooms' own class: it stops a create in one line, and no kill."""
+def test_settings_fault_through_a_cold_module(hot: Path, tmp_path: Path) -> None:
+    """The error that a cold module raises is the hot modules' own class: it stops a create in one line, and no kill."""
     bundle = Bundle(tmp_path / "bundle")
     bundle.settings.write_text(f"runtime: {bundle.runtime}\nunknown: 1\n")
     start = [sys.executable, "-I", "-S", str(hot)]
@@ -133,27 +135,28 @@ def test_nothing_is_imported(hot: Path, tmp_path: Path) -> None:
     )
     loaded = done.stdout.split()
     assert {name for name in loaded if not name.startswith("cdi_hook")} <= {"_json", "binascii", "errno", "gc"}
-    assert "cdi_hook.registry" not in loaded
+    assert "cdi_hook.cdi.registry" not in loaded
     assert not {"__future__", "json", "re", "os", "typing"} & set(loaded)
 
 
-def test_rooms_come_before_those_that_need_them(hot: Path) -> None:
+def test_modules_come_before_those_that_need_them(hot: Path) -> None:
     command = [sys.executable, str(ROOT / "packaging/join.py"), "--lib", str(ROOT), "--output", os.devnull, "--list"]
     order = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     assert order[0] == "errors"
-    assert order[-1] == "runtime"
+    assert order[-1] == "entrypoints.wrapper"
     assert len(order) == len(set(order))
-    for at, room in enumerate(order):
-        text = (ROOT / "cdi_hook" / f"{room}.py").read_text()
-        needed = set(re.findall(r"^from cdi_hook\.(\w+) import", text, re.M)) | {
-            name for names in re.findall(r"^from cdi_hook import ([\w, ]+)", text, re.M) for name in names.split(", ")
-        }
-        assert needed <= set(order[:at]), room
+    for at, module in enumerate(order):
+        needed: set[str] = set()
+        text = (ROOT / "cdi_hook" / f"{module.replace('.', '/')}.py").read_text()
+        for base, names in re.findall(r"^from cdi_hook\.?([\w.]*) import ([\w, ]+)", text, re.M):
+            whole = {f"{base}.{name}".lstrip(".") for name in names.split(", ")}
+            needed |= whole if (ROOT / "cdi_hook" / base).is_dir() else {base}
+        assert needed <= set(order[:at]), module
 
 
 def test_nothing_to_read_but_code(hot: Path) -> None:
     """No docstring, no annotation, and no path of this tree in the joined file."""
     data = hot.read_bytes()
-    assert b"Layer 1, hot" not in data
+    assert b"Row 2, hot" not in data
     assert str(ROOT).encode() not in data
     assert marshal.loads(data[16:]).co_filename == "cdi-runtime"

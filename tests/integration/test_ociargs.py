@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from cdi_hook import ociargs
+from cdi_hook.oci import arguments
 
 CASES = 120
 BUNDLES = ("/nonexistent/one", "/nonexistent/two", "nonexistent-three")
@@ -70,5 +70,5 @@ def test_readings_are_the_runtime_s_own(family: str, tmp_path: Path) -> None:
         (tmp_path / "log").unlink(missing_ok=True)
         if bundle:
             accepted += 1
-            assert [reading[1] for reading in ociargs.readings(words, family)] == [bundle], words
+            assert [reading[1] for reading in arguments.readings(words, family)] == [bundle], words
     assert accepted > CASES / 2

@@ -266,3 +266,37 @@ def test_pass_through(bundle: Bundle) -> None:
     bundle.ask("acme.com/dev=0")
     bundle.write()
     assert "nonsense" in bundle.run().err
+
+
+@pytest.mark.parametrize(
+    "mount",
+    [{"options": ["ro"]}, {}, {"type": "bind", "options": ["ro"]}, {"type": "none", "options": ["ro", "nosuid"]}],
+    ids=["no type", "nothing", "a type alone", "type none"],
+)
+def test_a_mount_that_names_no_file_system(bundle: Bundle, mount: dict[str, Any]) -> None:
+    """As many specs have it: with no word of binding, which no runtime understands. A directory with what is mounted in it, and a file."""
+    (bundle.path / "data/below").mkdir(parents=True)
+    (bundle.path / "data/file").write_text("from the host")
+    places = {"/run/cdi/dir": bundle.path / "data", "/run/cdi/file": bundle.path / "data/file"}
+    mounts = [{"hostPath": str(source), "containerPath": place, **mount} for place, source in places.items()]
+    bundle.spec("acme.com/dev", "0", {"mounts": mounts})
+    bundle.ask("acme.com/dev=0")
+    bundle.script("cat /run/cdi/dir/file /run/cdi/file; touch /run/cdi/dir/new 2>/dev/null && echo ' writable'")
+    bundle.write()
+    writable = "" if "ro" in mount.get("options", ()) else " writable\n"
+    assert bundle.run()[:2] == (0 if writable else 1, f"from the hostfrom the host{writable}")
+
+
+def test_another_vendors_runtime_behind_us(bundle: Bundle, node: str) -> None:
+    """As nvidia-container-runtime does it: looks at the config that we have written, and execs the low-level runtime that it finds."""
+    chained = bundle.path / "nvidia-container-runtime"
+    chained.write_text(f'#!/bin/sh\necho "$*" >>{bundle.path}/called\nexec {bundle.runtime} "$@"\n')
+    chained.chmod(0o755)
+    bundle.settings.write_text(bundle.settings.read_text().replace(f"runtime: {bundle.runtime}", f"runtime: {chained}"))
+    bundle.spec("acme.com/dev", "0", {"deviceNodes": [{"path": node}], "env": ["CDI_TEST=injected"]})
+    bundle.ask("acme.com/dev=0")
+    bundle.script(f'test -c {node} && echo "$CDI_TEST"')
+    bundle.write()
+    assert bundle.run() == (0, "injected\n", "")
+    assert bundle("state", bundle.id).status != 0
+    assert [line.split()[-1] for line in (bundle.path / "called").read_text().splitlines()] == [bundle.id, bundle.id]

@@ -1,4 +1,4 @@
-"""Configs and edits for the laws of merging and of the corridor."""
+"""Configs and edits for the laws of merging and of the pipeline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Laws of the JSON room: what comes in goes out, both ways of doing it agree, and any bytes at all give a value or BundleError."""
+"""Laws of the JSON module: what comes in goes out, both ways of doing it agree, and any bytes at all give a value or BundleError."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cdi_hook import jsonio
 from cdi_hook.errors import BundleError
+from cdi_hook.oci import jsonio
 
 TEXT = st.text(st.characters(), max_size=12)
 """Any code points, lone surrogates among them."""

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdi_hook import annotations as cdi_annotations
-from cdi_hook import names
+from cdi_hook.cdi import annotations as cdi_annotations
+from cdi_hook.cdi import names
 from cdi_hook.errors import NameSyntaxError
 
 _QUALIFIER = r"[A-Za-z](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?"

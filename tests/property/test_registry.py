@@ -12,8 +12,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cdi_hook import Registry, specfile
-from cdi_hook.registry import merge
+from cdi_hook import Registry
+from cdi_hook.cdi import specfile
+from cdi_hook.cdi.registry import merge
 
 _few = settings(max_examples=60, deadline=None)
 """Each example writes files."""

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cdi_hook import schema, specfile, yamlio
+from cdi_hook.cdi import schema, specfile
 from cdi_hook.errors import CdiError
+from cdi_hook.yaml11 import constructor
 
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 TRICKY = st.sampled_from(
@@ -68,7 +69,7 @@ SPECS = objects("spec").map(lambda spec: {"containerEdits": {}, **spec})
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(SPECS)
 def test_what_is_written_is_read_again(spec: dict[str, Any]) -> None:
-    assert specfile.check(spec) == []
+    assert specfile.mistakes(spec) == []
     for text, file in ((specfile.dump_yaml(spec), "x.yaml"), (specfile.dump_json(spec), "x.json")):
         loaded = specfile.parse(text.encode(), file=file)
         assert [str(fault) for fault in loaded.faults] == []
@@ -112,19 +113,19 @@ JUNK = st.recursive(
 
 @given(JUNK)
 def test_any_value_of_a_program_gives_a_verdict(value: Any) -> None:
-    assert all(str(fault) for fault in specfile.check(value))
+    assert all(str(fault) for fault in specfile.mistakes(value))
 
 
 @given(ANY_TEXT)
 def test_text_that_is_quoted_stays_text(text: str) -> None:
     import yaml
 
-    assert yamlio.load(yaml.dump([text], default_style='"', allow_unicode=True).encode()).value == [text]
+    assert constructor.load(yaml.dump([text], default_style='"', allow_unicode=True).encode()).value == [text]
 
 
 @given(st.text(st.sampled_from("0123456789abxo_+-.eE: TZ"), max_size=12))
 def test_plain_scalars_never_fail(text: str) -> None:
-    from cdi_hook.yamlscalars import float_text, resolve
+    from cdi_hook.yaml11.scalars import float_text, resolve
 
     value = resolve(text)
     if isinstance(value, float):
@@ -136,8 +137,8 @@ def test_plain_scalars_never_fail(text: str) -> None:
 @pytest.mark.parametrize("depth", [10, 127, 128, 129, 1000])
 def test_nesting_ends_in_a_verdict(depth: int) -> None:
     try:
-        yamlio.load(b"[" * depth + b"]" * depth)
+        constructor.load(b"[" * depth + b"]" * depth)
     except CdiError:
-        assert depth > yamlio.DEPTH
+        assert depth > constructor.DEPTH
     else:
-        assert depth <= yamlio.DEPTH
+        assert depth <= constructor.DEPTH

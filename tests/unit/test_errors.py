@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
@@ -117,3 +119,28 @@ def test_words_that_podman_rewrites_never_appear(number: int) -> None:
 def test_can_be_raised_and_caught_as_one_family() -> None:
     with pytest.raises(CdiError, match=r"^/b/config\.json: is bad$"):
         raise BundleError("is bad", file="/b/config.json")
+
+
+def test_classes_made_on_demand_are_what_the_type_checker_is_told() -> None:
+    told = {}
+    for block in ast.parse(Path(errors.__file__).read_text(encoding="utf-8")).body:
+        for node in block.body if isinstance(block, ast.If) else ():
+            if isinstance(node, ast.ClassDef):
+                attributes = [ast.unparse(each.target) for each in node.body if isinstance(each, ast.AnnAssign)]
+                told[node.name] = (*(ast.unparse(base) for base in node.bases), tuple(attributes))
+    assert {name: row[:2] for name, row in errors._ON_DEMAND.items()} == told
+
+
+@pytest.mark.parametrize("name", sorted(errors._ON_DEMAND))
+def test_a_class_made_on_demand_is_a_class_like_the_others(name: str) -> None:
+    kind = getattr(errors, name)
+    assert getattr(errors, name) is kind
+    assert (kind.__module__, kind.__qualname__, bool(kind.__doc__)) == ("cdi_hook.errors", name, True)
+    data = dict.fromkeys(errors._ON_DEMAND[name][1], 7)
+    error = kind("reason", fix="mend it", **data)
+    assert (str(error), {key: vars(error)[key] for key in data}) == ("reason; mend it", data)
+
+
+def test_no_other_name() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'NoSuchError'"):
+        errors.NoSuchError  # type: ignore[attr-defined] # noqa: B018

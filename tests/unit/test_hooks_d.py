@@ -1,4 +1,4 @@
-"""``hooks.d``: each file against the rules of oci-hooks(5), schema 1.0.0, and against our settings and doors."""
+"""``hooks.d``: each file against the rules of oci-hooks(5), schema 1.0.0, and against our settings and entry points."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cdi_hook import settings
+from cdi_hook.settings import values
 
 FILES = sorted((Path(__file__).parents[2] / "hooks.d").iterdir())
 STAGES = {"cdi-hook-createruntime.json": "createRuntime", "cdi-hook-precreate.json": "precreate"}
@@ -31,7 +31,7 @@ def load(path: Path) -> dict[str, Any]:
 
 def pattern() -> str:
     """What matches exactly the default prefixes, as a POSIX extended regular expression (no ``(?:``)."""
-    return "^(" + "|".join(prefix.replace(".", "\\.") for prefix in settings.DEFAULTS["requests.annotations"]) + ")"
+    return "^(" + "|".join(prefix.replace(".", "\\.") for prefix in values.DEFAULTS["requests.annotations"]) + ")"
 
 
 def test_there_is_one_file_for_each_stage() -> None:
@@ -60,5 +60,5 @@ def test_only_requests_match(path: Path, annotation: str, matches: bool) -> None
     """The engines look for a match anywhere in key and value, even in an empty one, which we must refuse."""
     ((key, value),) = load(path)["when"]["annotations"].items()
     assert bool(re.search(key, annotation)) is matches
-    assert any(annotation.startswith(prefix) for prefix in settings.DEFAULTS["requests.annotations"]) is matches
+    assert any(annotation.startswith(prefix) for prefix in values.DEFAULTS["requests.annotations"]) is matches
     assert re.search(value, "")

@@ -1,4 +1,4 @@
-"""What real engines wrote and called: their argv through ``ociargs``, their configs through the corridor.
+"""What real engines wrote and called: their argv through ``oci.arguments``, their configs through the pipeline.
 
 The recordings lie beside the repository where it was developed; a copy is kept in ``tests/data/samples``.
 """
@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from cdi_hook import host, jsonio, ociargs, pipeline
+from cdi_hook import host
+from cdi_hook.oci import arguments, jsonio
+from cdi_hook.pipeline import plan
 from tests.unit.world import Config, World
 
 ROOT = Path(__file__).parents[2]
@@ -77,7 +79,7 @@ def test_command_lines(name: str, family: str) -> None:
         subcommand = subcommand.replace("-", "")
         bundle = value(argv, "--bundle") if subcommand == "create" else ""
         expected.append([(subcommand, bundle, "", value(argv, "--log"), value(argv, "--log-format"))])
-        found.append(ociargs.readings(argv, family))
+        found.append(arguments.readings(argv, family))
     assert len(calls(name)) == len(LIVES[name].split())
     assert found == expected
 
@@ -183,7 +185,7 @@ def test_every_config_has_its_row() -> None:
 def test_configs(world: World, name: str) -> None:
     data = (SAMPLES / f"{name}.json").read_bytes()
     config = json.loads(data)
-    edited, _ = pipeline.edit(data, world.settings, file=name, family="crun")
+    edited, _ = plan.edit(data, world.settings, file=name, family="crun")
     if CONFIGS[name] is None:
         assert edited is None
         return
@@ -193,7 +195,7 @@ def test_configs(world: World, name: str) -> None:
     # The order of keys is the engine's; what is new stands at the end.
     assert list(json.loads(edited)) == list(expected)
     # A retry finds everything there.
-    assert pipeline.edit(edited, world.settings, file=name, family="crun")[0] is None
+    assert plan.edit(edited, world.settings, file=name, family="crun")[0] is None
 
 
 @pytest.mark.parametrize("name", ["containerd2-workload-native-cdi", "crio-workload-native-cdi"])
@@ -201,9 +203,9 @@ def test_an_engine_that_resolved_everything_itself(world: World, name: str) -> N
     """With the container's annotation alone nothing is left to do: no double node, mount or hook."""
     config = json.loads((SAMPLES / f"{name}.json").read_bytes())
     del config["annotations"]["cdi.k8s.io/pod"]
-    edited, plan = pipeline.edit(json.dumps(config).encode(), world.settings, file=name)
-    assert plan is not None
-    assert (edited, plan.ops, [kind for kind, _, _ in plan.held]) == (None, [], ["env", "node", "rule", "mount", "hook"])
+    edited, found = plan.edit(json.dumps(config).encode(), world.settings, file=name)
+    assert found is not None
+    assert (edited, found.ops, [kind for kind, _, _ in found.held]) == (None, [], ["env", "node", "rule", "mount", "hook"])
 
 
 @pytest.mark.parametrize("name", CONFIGS)

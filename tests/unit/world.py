@@ -1,4 +1,4 @@
-"""A small host for tests of the doors: spec directories, settings, and an index of its own."""
+"""A small host for tests of the entry points: spec directories, settings, and an index of its own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from cdi_hook import index, settings
+from cdi_hook import memory
+from cdi_hook.settings import values
 
 Config = dict[str, Any]
 Edits = dict[str, Any]
@@ -21,9 +22,9 @@ class World:
         self.root = root
         self.specs = root / "specs"
         self.specs.mkdir()
-        monkeypatch.setattr(index, "SYSTEM_HOME", str(root / "index"))
+        monkeypatch.setattr(memory, "SYSTEM_HOME", str(root / "index"))
         monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
-        self.settings = {**settings.DEFAULTS, "specDirs": [str(self.specs)]}
+        self.settings = {**values.DEFAULTS, "specDirs": [str(self.specs)]}
 
     def spec(self, kind: str, devices: dict[str, Edits], edits: Edits | None = None, *, file: str = "", version: str = "1.1.0") -> Path:
         """Write a spec of these devices; ``edits``: its own, which each device brings."""

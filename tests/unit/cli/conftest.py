@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cdi_hook import index
+from cdi_hook import memory
 from cdi_hook.__main__ import main
 from tests.unit.specs import spec_text, write_files
 
@@ -38,7 +38,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CDI_HOOK_CONFIG", str(tmp_path / "config.yaml"))
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
-    monkeypatch.setattr(index, "SYSTEM_HOME", str(tmp_path / "run"))
+    monkeypatch.setattr(memory, "SYSTEM_HOME", str(tmp_path / "run"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -36,6 +36,8 @@ CONFIG: dict[str, Any] = {
 }
 
 PAGE = """\
+The container starts, with 4 edits.
+
 config     config.json
 runtime    /h/runc (runc 1.1.5)
 specs      /h/specs (1 spec)
@@ -96,7 +98,7 @@ def test_the_page(run: Run, gpu: Path) -> None:
     report = json.loads(done.out.replace(str(gpu), "/h"))
     page = "".join(f"{line}\n" for line in explain.page(report))
     assert page.startswith(PAGE), page
-    assert run("explain", "config.json").out.startswith("config     config.json\nruntime ")
+    assert run("explain", "config.json").out.startswith("The container starts, with 4 edits.\n\nconfig     config.json\nruntime ")
 
 
 def test_no_line_is_wider_than_the_terminal(run: Run, gpu: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +136,7 @@ def test_a_bundle_and_devices_of_ones_own(run: Run, gpu: Path) -> None:
 
 def test_a_device_alone_stands_for_an_empty_config(run: Run, gpu: Path) -> None:
     done = run("explain", "acme.com/gpu=*", "--no-diff")
-    assert done.out.startswith("config     empty\n")
+    assert done.out.startswith("The container starts, with 5 edits.\n\nconfig     empty\n")
     assert "  + acme.com/gpu=0  by the command line\n" in done.out
     assert "  + acme.com/gpu=1  by the command line\n" in done.out
     assert run("explain", "acme.com/gpu=0", "--no-diff").status == 0
@@ -146,7 +148,8 @@ def test_a_refusal(run: Run, gpu: Path) -> None:
     assert (done.status, done.err) == (1, "")
     assert "broken     " in done.out
     assert "  ! acme.com/gpu=7  by the command line\n           no spec that loads defines it\n" in done.out
-    head, _, tail = done.out.partition("\nThe container does not start:\n")
+    assert done.out.startswith("The container does not start:\n    acme.com/gpu=7 is not known;")
+    head, _, tail = done.out.rpartition("\nThe container does not start:\n")
     assert "+ node   /dev/gpu0" in head
     assert " ".join(tail.split()).startswith("acme.com/gpu=7 is not known; ")
     assert "@@" not in done.out
@@ -226,3 +229,42 @@ def test_a_file_with_the_name_of_a_device_is_a_file(run: Run, gpu: Path) -> None
 )
 def test_what_is_replaced(kind: str, value: object, words: str) -> None:
     assert explain.replaced(kind, value) == words
+
+
+def real(host: Path, mounts: int, hooks: int) -> None:
+    """A spec as generators write them: many mounts and hooks, all alike."""
+    edits = {
+        "mounts": [{"hostPath": "/etc", "containerPath": f"/m/{at}", "options": ["ro", "rbind"]} for at in range(mounts)],
+        "hooks": [
+            {"hookName": "createContainer", "path": "/bin/true", "args": ["true", *(f"--link=a::{at}" for at in range(60))]}
+            for _ in range(hooks)
+        ],
+    }
+    spec = {"cdiVersion": "0.6.0", "kind": "real.com/gpu", "devices": [{"name": "0", "containerEdits": edits}]}
+    write_files(host, {"specs/real.json": json.dumps(spec)})
+
+
+def test_a_real_spec_is_folded(run: Run, gpu: Path) -> None:
+    real(gpu, 35, 2)
+    write_files(gpu, {f"specs/broken{at}.yaml": BROKEN for at in range(3)})
+    page = run("explain", "--no-diff", "real.com/gpu=0").out
+    words = " ".join(page.split())
+    assert page.startswith("The container starts, with 36 edits.\n\n")
+    assert page.endswith("\nThe container starts, with 36 edits.\n")
+    assert "broken 3 faults in other files; cdi-hook validate tells them, and so does --full" in words
+    assert words.count("crun crashes without one") == 1
+    assert "* 35 mounts: each gets the type bind: crun crashes without one in a user namespace" in words
+    assert "createContainer /bin/true --link=a::0 --link=a::1 --link=a::2 … and 57 more arguments" in words
+    assert "--link=a::3" not in words
+    full = " ".join(run("explain", "--no-diff", "--full", "real.com/gpu=0").out.split())
+    assert (full.count("crun crashes without one"), full.count("--link=a::59"), full.count("broken3")) == (35, 2, 0)
+    assert full.count(".yaml:3: devices: ") == 3
+
+
+def test_a_request_that_stands_there_many_times(run: Run, gpu: Path) -> None:
+    """A hundred thousand of them are one line, and are looked up once."""
+    annotations = {f"cdi.k8s.io/{at}": "acme.com/gpu=0" for at in range(1000)}
+    (gpu / "config.json").write_text(json.dumps({"annotations": annotations}))
+    page = run("explain", "--no-diff", "config.json").out
+    assert page.count("acme.com/gpu=0") == 1
+    assert "  - 999 more requests for these: each counts once\n" in page

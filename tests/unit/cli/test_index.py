@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cdi_hook import index
+from cdi_hook import memory
+from cdi_hook.cdi import index
 from cdi_hook.cli import index as command
 from tests.unit.cli.conftest import Run
 from tests.unit.specs import BROKEN, write_files
@@ -45,7 +46,7 @@ def test_an_index_that_lies_is_found_out(run: Run, host: Path, monkeypatch: pyte
 
 
 def test_no_index_is_possible(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "SYSTEM_HOME", "/proc/nowhere")
+    monkeypatch.setattr(memory, "SYSTEM_HOME", "/proc/nowhere")
     monkeypatch.setattr(command, "_PATIENCE", 0.2)
     done = run("index", "--rebuild")
     assert (done.status, done.out) == (1, "")

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from cdi_hook import pipeline, settings
+from cdi_hook.pipeline import plan
+from cdi_hook.settings import values
 from tests.unit.cli.conftest import Run
 from tests.unit.specs import write_files
 
@@ -78,6 +79,12 @@ def test_nothing_requested_gives_the_same_value(run: Run, config: Path) -> None:
     assert run("inject", config).out == '{"a":1e3,"b":[null,false]}\n'
 
 
+def test_specs_lie_where_the_settings_say(run: Run, config: Path) -> None:
+    """As for every other command; --spec-dir beats them."""
+    assert run("inject", config, "acme.com/gpu=0").json() == run("inject", "--spec-dir", "specs", config, "acme.com/gpu=0").json()
+    assert run("inject", "--spec-dir", "/nowhere", config, "acme.com/gpu=0").status == 1
+
+
 ANNOTATED = '{"annotations":{"cdi.k8s.io/x":"gpu"}}'
 NO_NAME = '{file}: annotations["cdi.k8s.io/x"]: "gpu" is not a whole device name; '
 REFUSED: list[tuple[str, list[str], str, list[str], str]] = [
@@ -122,7 +129,7 @@ def test_a_config_that_is_missing(run: Run) -> None:
 
 
 def wrapped(text: str, specs: Path, **more: Any) -> bytes:
-    edited, _ = pipeline.edit(text.encode(), {**settings.DEFAULTS, "specDirs": [str(specs)], **more}, runtime="/bin/true")
+    edited, _ = plan.edit(text.encode(), {**values.DEFAULTS, "specDirs": [str(specs)], **more}, runtime="/bin/true")
     assert edited is not None
     return edited
 

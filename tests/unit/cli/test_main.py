@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[3]
 def test_the_help_lists_every_command(run: Run) -> None:
     done = run("--help")
     assert (done.status, done.err) == (0, "")
-    for name in [*tool.COMMANDS, *tool.DOORS]:
+    for name in [*tool.COMMANDS, *tool.ENTRY_POINTS]:
         assert re.search(rf"^    {name}\b", done.out, re.MULTILINE), name
 
 
@@ -45,7 +45,11 @@ USAGE: list[tuple[str, list[str], str]] = [
     ("nothing", [], "cdi-hook: which command? cdi-hook --help lists them\n"),
     ("no command", ["frobnicate"], "cdi-hook: no command frobnicate; cdi-hook --help lists them\n"),
     ("a misspelt command", ["device"], "cdi-hook: no command device; do you mean devices? cdi-hook --help lists them\n"),
-    ("a misspelt door", ["createruntime"], "cdi-hook: no command createruntime; do you mean createRuntime? cdi-hook --help lists them\n"),
+    (
+        "a misspelt hook",
+        ["createruntime"],
+        "cdi-hook: no command createruntime; do you mean createRuntime? cdi-hook --help lists them\n",
+    ),
     ("an option first", ["--format"], "cdi-hook: no option --format before the command; cdi-hook --help shows them\n"),
     ("control characters", ["a\nb"], "cdi-hook: no command a\\nb; cdi-hook --help lists them\n"),
 ]
@@ -129,13 +133,13 @@ def test_a_command_that_is_missing_leaves_the_others_alone(run: Run, monkeypatch
 
 def test_a_dependency_that_is_missing_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> Any:
-        raise ModuleNotFoundError("No module named 'tomlkit'", name="tomlkit")
+        raise ModuleNotFoundError("No module named 'shtab'", name="shtab")
 
     monkeypatch.setattr("importlib.import_module", missing)
     done = run("configure")
     assert (done.status, done.err) == (
         1,
-        "cdi-hook: the Python package tomlkit is missing; install cdi-hook again, with its dependencies\n",
+        "cdi-hook: the Python package shtab is missing; install cdi-hook again, with its dependencies\n",
     )
 
 
@@ -192,13 +196,13 @@ def test_only_the_module_that_is_asked_for_is_imported() -> None:
     assert done.stdout == f"{[f'cdi_hook.cli.{name}' for name in names]} False False\n"
 
 
-@pytest.mark.parametrize(("door", "module"), [("createRuntime", "hook"), ("precreate", "precreate")])
-def test_the_switchboard_leads_to_the_doors(monkeypatch: pytest.MonkeyPatch, door: str, module: str) -> None:
-    monkeypatch.setattr(f"cdi_hook.{module}.main", lambda argv: 7 if argv == [door, "x"] else 8)
-    assert switchboard.main([door, "x"]) == 7
+@pytest.mark.parametrize(("name", "module"), [("createRuntime", "createruntime"), ("precreate", "precreate")])
+def test_the_switchboard_leads_to_the_entry_points(monkeypatch: pytest.MonkeyPatch, name: str, module: str) -> None:
+    monkeypatch.setattr(f"cdi_hook.entrypoints.{module}.main", lambda argv: 7 if argv == [name, "x"] else 8)
+    assert switchboard.main([name, "x"]) == 7
 
 
-def test_a_door_loads_no_command() -> None:
+def test_an_entry_point_loads_no_command() -> None:
     code = (
         "import sys; from cdi_hook.__main__ import main; status = main(['precreate']); "
         "print(status, sorted(name for name in sys.modules if name.startswith('cdi_hook.cli') or name == 'argparse'), file=sys.stderr)"

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from cdi_hook import jsonio
 from cdi_hook.cli import output
 from cdi_hook.errors import BundleError
+from cdi_hook.oci import jsonio
 
 Capture = pytest.CaptureFixture[str]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cdi_hook import specdoc
+from cdi_hook.cdi import reference
 from tests.unit.cli.conftest import Run
 from tests.unit.specs import BROKEN, spec_text, write_files
 
@@ -61,7 +61,7 @@ def test_strict_refuses_what_is_not_standard(run: Run, host: Path) -> None:
     write_files(host, {"b.yml": spec_text()})
     message = "b.yml: has a name that other readers of CDI pass over; let it end in .yaml"
     done = run("validate", "b.yml")
-    assert (done.status, done.out, done.err) == (0, "b.yml: valid\n", f"cdi-hook: not standard: {message}\n")
+    assert (done.status, done.out, done.err) == (0, "b.yml: valid\n", f"cdi-hook: warning: {message}\n")
     done = run("validate", "--strict", "b.yml")
     assert (done.status, done.out, done.err) == (1, "", f"cdi-hook: {message}\n")
 
@@ -115,9 +115,44 @@ def test_broken_settings(run: Run, host: Path) -> None:
 
 
 def test_the_schema(run: Run) -> None:
-    assert run("schema").json() == specdoc.json_schema()
+    assert run("schema").json() == reference.json_schema()
 
 
 def test_the_reference_page(run: Run) -> None:
     done = run("schema", "--reference")
-    assert (done.status, done.out, done.err) == (0, specdoc.reference(), "")
+    assert (done.status, done.out, done.err) == (0, reference.reference(), "")
+
+
+ONE_LETTER = 'the class "x" has one letter: CRI-O does not start with such a file, and containerd fails each create; choose a longer name'
+
+
+def test_what_is_only_warned_of(run: Run, host: Path) -> None:
+    """A line and exit status 0; with --strict a fault."""
+    write_files(host, {"b.yaml": spec_text("acme.com/x")})
+    done = run("validate", "b.yaml")
+    assert (done.status, done.out, done.err) == (0, "b.yaml: valid\n", f"cdi-hook: warning: b.yaml:2: kind: {ONE_LETTER}\n")
+    done = run("validate", "--strict", "b.yaml")
+    assert (done.status, done.out, done.err) == (1, "", f"cdi-hook: b.yaml:2: kind: {ONE_LETTER}\n")
+    (entry,) = run("validate", "--format", "json", "b.yaml").json()
+    assert (entry["valid"], entry["errors"], [note["reason"] for note in entry["notes"]]) == (True, [], [ONE_LETTER.partition("; ")[0]])
+
+
+def test_what_another_reader_would_refuse(run: Run, host: Path) -> None:
+    write_files(host, {"b.yaml": spec_text().replace("0.6.0", "1.0.0")})
+    assert run("validate", "b.yaml", "--for", "containerd-2.1.9").status == 0
+    done = run("validate", "b.yaml", "--for", "podman-4.9")
+    message = "is 1.0.0, and podman 4.9 (CDI library 0.6.2) knows CDI up to 0.6.0: it refuses the file; declare 0.6.0"
+    assert (done.status, done.out, done.err) == (1, "", f"cdi-hook: b.yaml:1: cdiVersion: {message}\n")
+    done = run("validate", "b.yaml", "--for", "podman")
+    assert done.status == 0
+    done = run("validate", "b.yaml", "--for", "kubelet")
+    assert done.status == 2
+    assert '"kubelet" is no reader of specs that is known; known are containerd-1.7.0 and later' in done.err
+
+
+def test_names_of_two_files_that_differ_by_case(run: Run, host: Path) -> None:
+    write_files(host, {"specs/b.yaml": spec_text("ACME.com/nic", "A")})
+    done = run("validate", "--spec-dir", host / "specs")
+    assert done.status == 0
+    assert "acme.com/nic=a differs from ACME.com/nic=A" in done.err
+    assert run("validate", "--spec-dir", host / "specs", "--strict").status == 1

@@ -243,12 +243,36 @@ def test_version_3_after_others_changed_the_files(host: Path, configure: Configu
 def test_a_disabled_cri_plugin_is_no_refusal(host: Path, configure: Configure, version: int, name: str) -> None:
     """As in the file of Docker's packages: containerd then shows no handler, whatever the file says. A note tells, doctor too."""
     config = write(host, CONFIG, f'version = {version}\ndisabled_plugins = ["{name}"]\n')
-    program(host / "bin/containerd", "echo containerd x 1.6.20")
+    program(host / "bin/containerd", f"echo containerd x {'2.1.9' if version > 2 else '1.6.20'}")
     note = f"{config}: disabled_plugins names the CRI plugin: Kubernetes and crictl cannot reach containerd until it is taken out"
     assert note in configure("containerd").notes
 
 
 OLD_DEFAULT = PLAIN + '[plugins."io.containerd.grpc.v1.cri".containerd.default_runtime]\nruntime_type = "io.containerd.runc.v2"\n'
+
+
+READS = [("1.6.20", 3, 2), ("1.7.24", 4, 2), ("2.1.9", 4, 3), ("v2.2.0-rc.1", 4, 3)]
+
+
+@pytest.mark.parametrize(("version", "number", "most"), READS, ids=[version for version, _, _ in READS])
+def test_a_file_that_this_containerd_cannot_read(host: Path, configure: Configure, version: str, number: int, most: int) -> None:
+    config = write(host, CONFIG, f"version = {number}\n")
+    program(host / "bin/containerd", f"echo containerd x {version}")
+    with pytest.raises(EngineError) as caught:
+        configure("containerd")
+    shown = version.lstrip("v")
+    assert str(caught.value) == (
+        f"{config}: version: is of version {number}, and containerd here is {shown}, which reads versions up to {most}; make it anew for "
+        "this containerd (containerd config default), or name the file that it reads: --config FILE"
+    )
+    assert config.read_text(encoding="utf-8") == f"version = {number}\n"
+
+
+@pytest.mark.parametrize(("version", "number"), [("1.6.20", 2), ("2.1.9", 3), ("2.3.0", 4), ("2.4.0-beta.1", 4)])
+def test_a_file_that_this_containerd_can_read(host: Path, configure: Configure, version: str, number: int) -> None:
+    write(host, CONFIG, f"version = {number}\n")
+    program(host / "bin/containerd", f"[ $1 = --version ] && echo containerd x {version}; echo [x.runtimes.cdi]")
+    assert configure("containerd").changes
 
 
 def test_the_old_default_table(host: Path, configure: Configure) -> None:
@@ -296,16 +320,16 @@ def test_pod_annotations_are_taken_away_when_no_longer_asked_for(host: Path, con
 
 
 BAD = [
-    pytest.param("version = 2\n[plugins\n", ":2: is not TOML: Unexpected character: ", id="broken"),
+    pytest.param("version = 2\n[plugins\n", ":2: is not TOML: Expected ']' at the end of a table declaration; ", id="broken"),
     pytest.param("version = 9\n", ": version: is of version 9; 1 to 4 are known", id="unknown version"),
     pytest.param('version = 2\nimports = "x"\n', ": imports: is not a list of paths", id="imports"),
     pytest.param(
         'version = 2\nimports = ["/nowhere/x.toml"]\n', ": imports: imports /nowhere/x.toml, which is missing", id="dangling import"
     ),
     pytest.param(
-        'version = 2\n[plugins."io.containerd.grpc.v1.cri"]\ncontainerd = {runtimes = {runc = {runtime_type = "io.containerd.runc.v2"}}}\n',
-        ": is laid out in a way that cannot be edited safely (inline tables?); add the handler by hand",
-        id="inline tables",
+        'version = 2\n[[plugins."io.containerd.grpc.v1.cri".containerd.runtimes]]\nruntime_type = "io.containerd.runc.v2"\n',
+        ": is laid out in a way that cannot be edited safely; add these lines by hand",
+        id="an array of tables",
     ),
     pytest.param(
         NESTED + '[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.cdi.options]\nBinaryName = "/usr/bin/other"\n',
@@ -374,3 +398,42 @@ def test_status_finds_handlers_and_missing_passthrough(host: Path, site: Site, c
         ),
         ("disabled_plugins names the CRI plugin: no pod can be created", f"take it out of {config}"),
     ]
+
+
+AS_FOUND = {
+    "Debian's default": """version = 2
+
+[plugins]
+  [plugins."io.containerd.grpc.v1.cri"]
+    [plugins."io.containerd.grpc.v1.cri".cni]
+      bin_dir = "/usr/lib/cni"
+      conf_dir = "/etc/cni/net.d"
+  [plugins."io.containerd.internal.v1.opt"]
+    path = "/var/lib/containerd"
+""",
+    "a deeper table before ours": """# an administrator's comment
+version = 2
+[grpc]
+  address = "/run/containerd/containerd.sock"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "localhost/pause:latest"   # kept
+  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+    runtime_type = "io.containerd.runc.v2"
+""",
+    "inline tables": (
+        'version = 2\nplugins = {"io.containerd.grpc.v1.cri" = '
+        '{containerd = {runtimes = {runc = {runtime_type = "io.containerd.runc.v2"}}}}}\n'
+    ),
+    "dotted keys": 'version = 2\nplugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.runtime_type = "io.containerd.runc.v2"\n',
+}
+
+
+@pytest.mark.parametrize("text", AS_FOUND.values(), ids=AS_FOUND)
+def test_a_file_as_found_in_the_field(host: Path, site: Site, configure: Configure, undo: Callable[..., list[str]], text: str) -> None:
+    """Configured, read again by everybody, and given back."""
+    config = write(host, CONFIG, text)
+    configure("containerd")
+    assert not configure("containerd").changes
+    assert [handler.name for handler in containerd.ENGINE.status(site, Request()).handlers] == ["cdi"]
+    undo("containerd")
+    assert config.read_text(encoding="utf-8") == text

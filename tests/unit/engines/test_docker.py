@@ -129,3 +129,29 @@ def test_status_says_how_requests_travel(host: Path, site: Site, configure: Conf
     assert status.notes == [
         "passes no annotations on: requests come by requests.mounts or requests.environment, as far as the settings turn them on"
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "options", "field"),
+    [
+        (["--add-runtime", "x=/bin/x"], {}, "runtimes"),
+        (["--add-runtime=x=/bin/x", "-H", "fd://"], {}, "runtimes"),
+        (["--default-runtime=runc"], {"set_default": True}, "default-runtime"),
+    ],
+)
+def test_what_a_running_dockerd_has_as_a_flag(
+    host: Path, configure: Configure, words: list[str], options: dict[str, bool], field: str
+) -> None:
+    """With both it does not start again."""
+    config = write(host, CONFIG, "{}\n")
+    line = write(host, "/proc/17/cmdline", "\0".join(["/usr/bin/dockerd", *words, ""]))
+    with pytest.raises(EngineError) as caught:
+        configure("docker", **options)
+    flag = words[0].split("=")[0]
+    assert str(caught.value) == (
+        f"{config}: {field}: dockerd (process 17) was started with {flag}, and does not start when the file has {field} as well; "
+        f"move {flag} from dockerd's command line into the file, and restart it first"
+    )
+    assert config.read_text(encoding="utf-8") == "{}\n"
+    line.write_text("\0".join(["/usr/bin/dockerd", "--config-file", "/other.json", *words, ""]), encoding="utf-8")
+    assert configure("docker", **options).changes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import posix
 from collections.abc import Callable
 from pathlib import Path
 
@@ -217,7 +218,7 @@ def test_a_failed_write_takes_the_others_back(host: Path, site: Site, configure:
             raise OSError(30, "Read-only file system", old)
         real(old, new)
 
-    monkeypatch.setattr(os, "rename", rename)
+    monkeypatch.setattr(posix, "rename", rename)
     with pytest.raises(EngineError) as caught:
         configure("containerd")
     assert str(caught.value) == f"{config}: cannot be written: the file system is read-only"

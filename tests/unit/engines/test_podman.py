@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cdi_hook import doctor
+from cdi_hook.diagnostics import doctor
 from cdi_hook.engines import hooksd, journal, podman
 from cdi_hook.engines.base import Request, Site
 from cdi_hook.errors import EngineError

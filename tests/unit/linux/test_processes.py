@@ -56,7 +56,7 @@ def stopped(number: int, frame: object) -> None:
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """SIGTERM raises, as in the door."""
+    """SIGTERM raises, as in the entry point."""
     old = signal.signal(signal.SIGTERM, stopped)
     yield
     signal.signal(signal.SIGTERM, old)

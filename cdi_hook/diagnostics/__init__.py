@@ -1,0 +1,1 @@
+"""What would happen, what is, and why. Returns data that ``cli`` prints. Row 6, cold."""

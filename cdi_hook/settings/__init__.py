@@ -1,0 +1,1 @@
+"""Our own configuration. Row 3."""

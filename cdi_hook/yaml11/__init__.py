@@ -1,0 +1,1 @@
+"""YAML 1.1 as the reference library reads it. Row 2, cold."""
