@@ -45,8 +45,12 @@ def warnings(loaded: Loaded, data: bytes, *, file: str = "") -> list[SpecError]:
     return sorted(found, key=lambda warning: warning.line)
 
 
-def of_devices(registry: Registry, names: Iterable[str]) -> list[SpecError]:
-    """The warnings that concern these devices: in their own edits, or in those of their specs."""
+def of_devices(registry: Registry, names: Iterable[str], *, mends_mounts: bool = False) -> list[SpecError]:
+    """The warnings that concern these devices: in their own edits, or in those of their specs.
+
+    ``mends_mounts``: whether the caller makes bind mounts of those that name no file system, so that nobody need hear of them.
+    """
+    rules = [rule for rule in RULES if not (mends_mounts and rule is mounts)]
     wanted: dict[str, tuple[SpecFile, set[str]]] = {}
     for name in names:
         spec = registry.find(name)
@@ -56,7 +60,7 @@ def of_devices(registry: Registry, names: Iterable[str]) -> list[SpecError]:
     found = []
     for spec, prefixes in wanted.values():
         some = {**spec.spec, "devices": [device if f"devices[{at}]." in prefixes else {} for at, device in enumerate(spec.spec["devices"])]}
-        for rule in RULES:
+        for rule in rules:
             for field, reason, fix in rule(some):
                 found.append(SpecError(reason, file=spec.path, line=spec.field_line(field), field=field, fix=fix))
     return found

@@ -79,7 +79,7 @@ def make(config: dict[str, Any], settings: Settings, *, file: str = "", runtime:
     if not found.requests:
         return None
     found.names = list(dict.fromkeys(name for name, _ in found.requests))
-    found.parts, found.warnings = resolve(settings["specDirs"], found.names)
+    found.parts, found.warnings = resolve(settings["specDirs"], found.names, mends_mounts=settings["harden.mountType"])
     _check_stale(found, settings)
     try:
         mappings = mappings_of(found.parts, runtime) if edits.has_user_namespace(config) else ()
@@ -150,13 +150,13 @@ def is_sandbox(config: dict[str, Any]) -> bool:
     return isinstance(marks, dict) and any(marks.get(key) == "sandbox" for key in SANDBOX_MARKS)
 
 
-def resolve(dirs: list[str], names: list[str]) -> tuple[list[Part], list[CdiError]]:
+def resolve(dirs: list[str], names: list[str], *, mends_mounts: bool = False) -> tuple[list[Part], list[CdiError]]:
     """The edits of these devices: from the index, else from the specs, and then with what is to be warned of. Raises UnresolvedError."""
     if not any(name.endswith("=*") for name in names):
         found = index.parts(dirs, names)
         if found is not None:
             return found, []
-    return _cold_resolve(dirs, names)
+    return _cold_resolve(dirs, names, mends_mounts)
 
 
 def _check_stale(found: Plan, settings: Settings) -> None:
@@ -190,13 +190,13 @@ def _check_runtime(found: Plan, runtime: str) -> None:
         found.warnings.extend(_cold_check_runtime(needs, runtime))
 
 
-def _cold_resolve(dirs: list[str], names: list[str]) -> tuple[list[Part], list[CdiError]]:
+def _cold_resolve(dirs: list[str], names: list[str], mends_mounts: bool) -> tuple[list[Part], list[CdiError]]:
     from cdi_hook.cdi import lint
     from cdi_hook.cdi.indexwriter import refresh
 
     registry, _ = refresh(dirs)
     meant = registry.expand(names)
-    return registry.parts(meant), list(lint.of_devices(registry, meant))
+    return registry.parts(meant), list(lint.of_devices(registry, meant, mends_mounts=mends_mounts))
 
 
 def _cold_requests(config: dict[str, Any], settings: Settings) -> list[tuple[str, str]]:
