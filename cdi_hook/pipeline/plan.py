@@ -156,7 +156,7 @@ def resolve(dirs: list[str], names: list[str], *, mends_mounts: bool = False) ->
         found = index.parts(dirs, names)
         if found is not None:
             return found, []
-    return _cold_resolve(dirs, names, mends_mounts)
+    return _cold_resolve(dirs, names, mends_mounts=mends_mounts)
 
 
 def _check_stale(found: Plan, settings: Settings) -> None:
@@ -190,7 +190,7 @@ def _check_runtime(found: Plan, runtime: str) -> None:
         found.warnings.extend(_cold_check_runtime(needs, runtime))
 
 
-def _cold_resolve(dirs: list[str], names: list[str], mends_mounts: bool) -> tuple[list[Part], list[CdiError]]:
+def _cold_resolve(dirs: list[str], names: list[str], *, mends_mounts: bool = False) -> tuple[list[Part], list[CdiError]]:
     from cdi_hook.cdi import lint
     from cdi_hook.cdi.indexwriter import refresh
 
